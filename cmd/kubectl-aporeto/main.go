@@ -1,0 +1,38 @@
+// Command kubectl-aporeto is the kubectl plugin: it keeps one control plane in several Kubernetes clusters over one MongoDB.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/cli"
+)
+
+// version is set by the linker of a release.
+var version = "v0.0.0-dev"
+
+func main() {
+	os.Exit(run())
+}
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	dir, err := os.Getwd()
+	if err != nil {
+		dir = "."
+	}
+	return cli.Main(ctx, &cli.Factory{
+		IO:            genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr},
+		Now:           time.Now,
+		Getenv:        os.Getenv,
+		WorkDir:       dir,
+		UserConfigDir: os.UserConfigDir,
+		Version:       version,
+	}, os.Args[1:])
+}

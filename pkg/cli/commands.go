@@ -1,0 +1,8 @@
+package cli
+
+import "github.com/spf13/cobra"
+
+// commands lists the top-level commands; each is built in a file of its own.
+func commands(f *Factory) []*cobra.Command {
+	return []*cobra.Command{}
+}

@@ -1,0 +1,31 @@
+package cli
+
+import (
+	"time"
+
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/envdir"
+)
+
+// Factory carries everything a command takes from the process: streams, clock, environment variables, and the flags that every
+// command shares. main builds one; tests build their own.
+type Factory struct {
+	IO     genericiooptions.IOStreams
+	Now    func() time.Time
+	Getenv func(string) string
+	// WorkDir is where the search for the environment directory starts.
+	WorkDir string
+	// UserConfigDir is where a user's own age identity lives (os.UserConfigDir in main).
+	UserConfigDir func() (string, error)
+	Version       string
+
+	kube    *genericclioptions.ConfigFlags
+	envFlag string
+}
+
+// Environment finds the environment directory: --env, then APORETO_ENV, then from WorkDir upwards.
+func (f *Factory) Environment() (*envdir.Dir, error) {
+	return envdir.Find(f.WorkDir, f.envFlag, f.Getenv(envdir.Variable))
+}
