@@ -1,0 +1,126 @@
+package values
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
+)
+
+// Validate holds the whole tree against both schemas and returns all problems in one error, one a line, each with the layer (with the
+// line, where the layer is a file) and the key, and for an unknown key the nearest known one.
+func (s *Schemas) Validate(t *Tree) error {
+	cp, am := t.Charts()
+	var problems []string
+	add := func(root *jsonschema.Schema, instance map[string]any, prefix Path) {
+		var invalid *jsonschema.ValidationError
+		if err := root.Validate(prune(instance)); errors.As(err, &invalid) {
+			for _, leaf := range leaves(invalid) {
+				problems = append(problems, s.describe(t, leaf, instance, prefix)...)
+			}
+		} else if err != nil {
+			problems = append(problems, err.Error())
+		}
+	}
+	add(s.controlPlane, cp, nil)
+	add(s.autoMaintenance, am, Path{AutoMaintenance})
+	if problems == nil {
+		return nil
+	}
+	slices.Sort(problems)
+	problems = slices.Compact(problems)
+	return hint.Wrap(fmt.Errorf("%d problem(s) in the values:\n  %s", len(problems), strings.Join(problems, "\n  ")),
+		"kubectl aporeto value list --origin shows every key and the layer it comes from")
+}
+
+func (s *Schemas) describe(t *Tree, leaf *jsonschema.ValidationError, instance map[string]any, prefix Path) []string {
+	path := location(leaf.InstanceLocation, instance)
+	if len(path) == 0 || path[0] != Global {
+		path = prefix.with(path...)
+	}
+	line := func(p Path, what string) string {
+		where := t.whereOf(p)
+		if where != "" {
+			where += ": "
+		}
+		return where + p.String() + ": " + what
+	}
+	switch k := leaf.ErrorKind.(type) {
+	case *kind.AdditionalProperties:
+		var lines []string
+		for _, name := range k.Properties {
+			p := path.with(name)
+			what := "unknown key"
+			if _, err := s.at(p); err != nil && hint.Of(err) != "" {
+				what += ", " + hint.Of(err)
+			}
+			lines = append(lines, line(p, what))
+		}
+		return lines
+	case *kind.Required:
+		var lines []string
+		for _, name := range k.Missing {
+			lines = append(lines, line(path.with(name), "required, and not set"))
+		}
+		return lines
+	}
+	return []string{line(path, text(leaf))}
+}
+
+// location turns a JSON pointer's tokens into a path, with numbers where the instance has a list.
+func location(tokens []string, instance any) Path {
+	var path Path
+	for _, tok := range tokens {
+		switch v := instance.(type) {
+		case []any:
+			if i, err := strconv.Atoi(tok); err == nil && i < len(v) {
+				path, instance = append(path, i), v[i]
+				continue
+			}
+		case map[string]any:
+			instance = v[tok]
+		}
+		path = append(path, tok)
+	}
+	return path
+}
+
+// leaves returns the errors that have no cause of their own. Of a choice (anyOf, oneOf) every branch's errors come.
+func leaves(e *jsonschema.ValidationError) []*jsonschema.ValidationError {
+	if len(e.Causes) == 0 {
+		return []*jsonschema.ValidationError{e}
+	}
+	var all []*jsonschema.ValidationError
+	for _, c := range e.Causes {
+		all = append(all, leaves(c)...)
+	}
+	return all
+}
+
+func leafTexts(err error) []string {
+	var invalid *jsonschema.ValidationError
+	if !errors.As(err, &invalid) {
+		return []string{err.Error()}
+	}
+	var texts []string
+	for _, l := range leaves(invalid) {
+		t := text(l)
+		if at := location(l.InstanceLocation, nil).String(); at != "" {
+			t = at + ": " + t
+		}
+		texts = append(texts, t)
+	}
+	return slices.Compact(texts)
+}
+
+func text(e *jsonschema.ValidationError) string {
+	return e.ErrorKind.LocalizedString(message.NewPrinter(language.English))
+}
