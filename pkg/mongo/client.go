@@ -1,0 +1,99 @@
+// Package mongo is everything said to MongoDB: users, the lease document, the zones' records. It is the only package (with its own
+// test double, mongotest) that imports the MongoDB driver.
+//
+// It speaks to sharded clusters of MongoDB 4.0 and newer by X.509. What it must cope with, read off a real 4.0.19, is listed in
+// docs/mongodb.md. It decides nothing: what to write comes from pkg/lease, pkg/bootstrap and pkg/maintenance.
+package mongo
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/mongo"
+	"go.mongodb.org/mongo-driver/mongo/options"
+	"go.mongodb.org/mongo-driver/mongo/readpref"
+	"go.mongodb.org/mongo-driver/mongo/writeconcern"
+
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
+)
+
+// Database is where the documents of failover live.
+const Database = "aporeto_ha"
+
+// Options says whom to connect to and as whom.
+type Options struct {
+	URI string // mongodb://h1:27017,h2:27017/…; see URI
+	// CA holds the PEM certificates that verify the routers.
+	CA []byte
+	// Certificate returns the client certificate with its chain. It is asked at every handshake, so a renewed file needs no restart.
+	Certificate func() (*tls.Certificate, error)
+	AppName     string
+	// Selection bounds the search for a reachable router; 0 means 5 s.
+	Selection time.Duration
+	// Retry lets the driver repeat a write once after a network error. The lease's client must not: its late requests are counted.
+	Retry bool
+}
+
+// Client is a connection pool to one sharded cluster.
+type Client struct {
+	driver *mongo.Client
+	tls    *tls.Config
+	hosts  []string
+}
+
+// URI returns the connection string for hosts, the value of global.database.mongo.host: routers separated by commas, 27017 being the
+// port of those that name none.
+func URI(hosts, database string) (string, error) {
+	list := strings.Split(hosts, ",")
+	for i, h := range list {
+		if list[i] = strings.TrimSpace(h); list[i] == "" || strings.ContainsAny(list[i], "/@?#% ") {
+			return "", hint.New(fmt.Sprintf("global.database.mongo.host %q is malformed", hosts), "kubectl aporeto value set global.database.mongo.host HOST1:27017,HOST2:27017")
+		}
+	}
+	query := url.Values{"tls": {"true"}, "authMechanism": {"MONGODB-X509"}, "authSource": {"$external"}}
+	return "mongodb://" + strings.Join(list, ",") + "/" + database + "?" + query.Encode(), nil
+}
+
+// Connect returns a client for o. It reaches nothing yet: the first operation does, and Probe tells beforehand why it could not.
+func Connect(ctx context.Context, o Options) (*Client, error) {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(o.CA) {
+		return nil, fmt.Errorf("no certificate in the CA file that verifies the MongoDB routers")
+	}
+	config := &tls.Config{
+		RootCAs:    roots,
+		MinVersion: tls.VersionTLS12,
+		// Always answered: left to itself Go withholds a certificate whose issuer the server does not name, and the server then
+		// closes the connection without a reason.
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return o.Certificate() },
+	}
+	selection := o.Selection
+	if selection == 0 {
+		selection = 5 * time.Second
+	}
+	opts := options.Client().ApplyURI(o.URI).SetTLSConfig(config).SetAppName(o.AppName).
+		SetServerSelectionTimeout(selection).SetConnectTimeout(selection).
+		SetWriteConcern(writeconcern.Majority()).SetReadPreference(readpref.Primary()).
+		SetRetryWrites(o.Retry).SetRetryReads(o.Retry)
+	if err := opts.Validate(); err != nil {
+		return nil, hint.Wrap(fmt.Errorf("read MongoDB connection string: %w", err), "check global.database.mongo.host: kubectl aporeto value get global.database.mongo.host")
+	}
+	driver, err := mongo.Connect(ctx, opts)
+	if err != nil {
+		return nil, fmt.Errorf("connect to MongoDB %s: %w", strings.Join(opts.Hosts, ","), err)
+	}
+	return &Client{driver: driver, tls: config, hosts: opts.Hosts}, nil
+}
+
+// Close ends all connections.
+func (c *Client) Close(ctx context.Context) error {
+	if err := c.driver.Disconnect(ctx); err != nil {
+		return fmt.Errorf("disconnect from MongoDB: %w", err)
+	}
+	return nil
+}
