@@ -15,6 +15,12 @@ const (
 	SecretsFile = "secrets.yaml.age"
 )
 
+// The type that aporeto.yaml states, as Kubernetes objects do.
+const (
+	APIVersion = "aporeto.io/v1alpha1"
+	Kind       = "Environment"
+)
+
 // Environment is a parsed and validated aporeto.yaml.
 type Environment struct {
 	ID                    string   // UUID given by init; lease, labels and the identity endpoint carry it
