@@ -1,0 +1,18 @@
+//go:build !linux
+
+package gateway
+
+import (
+	"time"
+
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
+)
+
+// SystemClock returns a clock that reads Go's monotonic clock and the wall clock.
+func SystemClock() func() lease.Time {
+	start := time.Now()
+	return func() lease.Time {
+		now := time.Now()
+		return lease.Time{Mono: now.Sub(start), Wall: time.Duration(now.UnixNano())}
+	}
+}

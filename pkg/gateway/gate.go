@@ -1,0 +1,112 @@
+package gateway
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
+)
+
+// Gate lets requests through while this replica's lease is confirmed, and cuts them when it is not.
+//
+// Invariant: Enter succeeds only before the deadline of the current opening, by both clocks; after Cut returns, everything that
+// entered is being cancelled and nothing more of it is written.
+type Gate struct {
+	clock   func() lease.Time
+	current atomic.Pointer[opening]
+	within  atomic.Int64 // requests between Enter and Leave
+	idle    chan struct{}
+}
+
+// opening is one stay open, from the first confirmed renewal to the cut.
+type opening struct {
+	id      string
+	refuse  atomic.Bool // draining: those under way go on, new ones are refused
+	mono    atomic.Int64
+	wall    atomic.Int64
+	context context.Context
+	cut     context.CancelFunc
+}
+
+// NewGate returns a closed gate.
+func NewGate(clock func() lease.Time) *Gate { return &Gate{clock: clock, idle: make(chan struct{}, 1)} }
+
+// Pass is one request's leave to be proxied.
+type Pass struct {
+	gate    *Gate
+	opening *opening
+}
+
+// Enter returns a pass when the gate is open, which the caller must Leave.
+func (g *Gate) Enter() (*Pass, bool) {
+	// Counted before it is looked at: the keeper looks in the other order, so that no request slips past an idle gate.
+	g.within.Add(1)
+	o := g.current.Load()
+	if o == nil || o.refuse.Load() || !o.alive(g.clock()) {
+		g.leave()
+		return nil, false
+	}
+	return &Pass{gate: g, opening: o}, true
+}
+
+// Context is cancelled when the opening that p belongs to is cut.
+func (p *Pass) Context() context.Context { return p.opening.context }
+
+// Alive tells whether p's opening still holds: it is asked before every write that goes through the gate.
+func (p *Pass) Alive() bool {
+	return p.opening.context.Err() == nil && p.opening.alive(p.gate.clock())
+}
+
+// Leave says that the request is over.
+func (p *Pass) Leave() { p.gate.leave() }
+
+func (g *Gate) leave() {
+	if g.within.Add(-1) == 0 {
+		select {
+		case g.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (o *opening) alive(now lease.Time) bool {
+	return !now.Passed(lease.Time{Mono: time.Duration(o.mono.Load()), Wall: time.Duration(o.wall.Load())})
+}
+
+// follow brings the gate in line with the machine's view; ctx ends every opening. Only the keeper calls it.
+func (g *Gate) follow(ctx context.Context, v lease.View) {
+	o := g.current.Load()
+	switch {
+	case v.Open:
+		if o == nil || o.id != v.Opening {
+			o = &opening{id: v.Opening}
+			o.context, o.cut = context.WithCancel(ctx)
+			o.extend(v.Deadline)
+			g.current.Store(o)
+			return
+		}
+		o.extend(v.Deadline)
+	case o != nil && v.State == lease.Draining:
+		o.refuse.Store(true)
+		o.extend(v.Deadline)
+	case o != nil:
+		g.Cut()
+	}
+}
+
+func (o *opening) extend(deadline lease.Time) {
+	o.mono.Store(int64(deadline.Mono))
+	o.wall.Store(int64(deadline.Wall))
+}
+
+// Cut ends the current opening: everything that entered through it is cancelled at once.
+func (g *Gate) Cut() {
+	if o := g.current.Swap(nil); o != nil {
+		o.refuse.Store(true)
+		o.cut()
+	}
+}
+
+// Within returns how many requests are under way.
+func (g *Gate) Within() int64 { return g.within.Load() }

@@ -1,0 +1,122 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
+)
+
+// IdentityPath is where a gateway says, in every state, whose it is.
+const IdentityPath = "/.well-known/aporeto/zone"
+
+// Identity is the answer at IdentityPath.
+type Identity struct {
+	Environment string      `json:"environment"`
+	Zone        string      `json:"zone"`
+	State       lease.State `json:"state"`
+	Epoch       int64       `json:"epoch"`
+	Nonce       string      `json:"nonce"` // the query's, echoed, so that a cache cannot answer
+}
+
+// maxNonce bounds what is echoed.
+const maxNonce = 128
+
+// Public returns the handler of the public address: the surface that every state has, and the gate before everything else.
+func (g *Gateway) Public() http.Handler {
+	surface := map[string]http.HandlerFunc{
+		IdentityPath: g.identity, "/healthz/live": live, "/healthz/eligible": g.eligible, "/healthz/active": g.active,
+	}
+	// Not a ServeMux: it redirects paths that it finds unclean, and those are the services' business.
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if own, found := surface[r.URL.Path]; found && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+			own(w, r)
+			return
+		}
+		g.fence(w, r)
+	})
+}
+
+// Status returns the handler of the address inside the cluster.
+func (g *Gateway) Status() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+IdentityPath, g.identity)
+	mux.HandleFunc("GET /healthz/live", live)
+	mux.HandleFunc("GET /healthz/ready", g.ready)
+	mux.HandleFunc("GET /healthz/eligible", g.eligible)
+	mux.HandleFunc("GET /healthz/active", g.active)
+	mux.Handle("GET /metrics", g.metrics.handler())
+	return mux
+}
+
+// fence proxies the request while the gate is open, and answers 423 otherwise.
+func (g *Gateway) fence(w http.ResponseWriter, r *http.Request) {
+	pass, open := g.gate.Enter()
+	if !open {
+		g.metrics.request(g.refusal.answer(w, r, g.keeper.View()))
+		return
+	}
+	defer pass.Leave()
+	fenced := newFencedWriter(w, pass)
+	defer func() { g.metrics.request(fenced.code) }()
+	fenced.serve(g.proxy, r)
+}
+
+func (g *Gateway) identity(w http.ResponseWriter, r *http.Request) {
+	nonce := r.URL.Query().Get("nonce")
+	if len(nonce) > maxNonce {
+		http.Error(w, "nonce is longer than "+strconv.Itoa(maxNonce)+" characters", http.StatusBadRequest)
+		return
+	}
+	v := g.keeper.View()
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	// An error means that the client went away.
+	_ = json.NewEncoder(w).Encode(Identity{Environment: g.cfg.Environment, Zone: g.cfg.Zone, State: v.State, Epoch: v.Epoch, Nonce: nonce})
+}
+
+func live(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "live") }
+
+// ready keeps a replica out of the Service while its zone holds the lease and this replica has not confirmed it. A passive zone's
+// replicas are ready: somebody must answer the 423.
+func (g *Gateway) ready(w http.ResponseWriter, _ *http.Request) {
+	if v := g.keeper.View(); !v.Ready {
+		answer(w, http.StatusServiceUnavailable, "the zone holds the lease, this replica has not confirmed it yet")
+		return
+	}
+	answer(w, http.StatusOK, "ready")
+}
+
+// eligible tells a load balancer whether the zone could serve. It does not depend on being active, or nobody would ever be chosen.
+func (g *Gateway) eligible(w http.ResponseWriter, _ *http.Request) {
+	if reason := g.health.reason(); reason != "" {
+		answer(w, http.StatusServiceUnavailable, reason)
+		return
+	}
+	answer(w, http.StatusOK, "eligible")
+}
+
+// active answers 200 when open and 423 when not; the query's activecode and lockedcode put other codes in their place, as Vault's
+// health endpoint allows for load balancers that know few codes.
+func (g *Gateway) active(w http.ResponseWriter, r *http.Request) {
+	code, err := http.StatusLocked, error(nil)
+	name := "lockedcode"
+	if g.keeper.View().Open {
+		code, name = http.StatusOK, "activecode"
+	}
+	if text := r.URL.Query().Get(name); text != "" {
+		if code, err = strconv.Atoi(text); err != nil || code < 200 || code > 599 {
+			answer(w, http.StatusBadRequest, name+" is not a status code between 200 and 599")
+			return
+		}
+	}
+	answer(w, code, string(g.keeper.View().State))
+}
+
+func answer(w http.ResponseWriter, code int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_, _ = w.Write([]byte(text + "\n")) // an error means that the client went away
+}
