@@ -37,7 +37,7 @@ labels:
   {{- include "aporeto.labels" . | nindent 2 }}
 annotations:
   {{- $own := dict "aporeto.io/environment" (toString .root.Values.global.environment) }}
-  {{- toYaml (mergeOverwrite (dict) (deepCopy (.annotations | default dict)) $own) | nindent 2 }}
+  {{- toYaml (mergeOverwrite (dict) (deepCopy (get . "annotations" | default dict)) $own) | nindent 2 }}
 {{- end -}}
 
 {{- /*
@@ -46,10 +46,10 @@ checksums (a map) are optional. What the chart sets wins over what the user adds
 */ -}}
 {{- define "aporeto.podMetadata" -}}
 labels:
-  {{- toYaml (mergeOverwrite (dict) (deepCopy (.podLabels | default dict)) (fromYaml (include "aporeto.podLabels" .))) | nindent 2 }}
+  {{- toYaml (mergeOverwrite (dict) (deepCopy (get . "podLabels" | default dict)) (fromYaml (include "aporeto.podLabels" .))) | nindent 2 }}
 annotations:
   {{- $own := dict "aporeto.io/environment" (toString .root.Values.global.environment) "aporeto.io/certificates-generation" (include "aporeto.scalar" .root.Values.global.certificates.generation) }}
-  {{- toYaml (mergeOverwrite (dict) (deepCopy (.podAnnotations | default dict)) (.checksums | default dict) $own) | nindent 2 }}
+  {{- toYaml (mergeOverwrite (dict) (deepCopy (get . "podAnnotations" | default dict)) (get . "checksums" | default dict) $own) | nindent 2 }}
 {{- end -}}
 
 {{- /*
@@ -62,10 +62,11 @@ image references: the first part is a registry when it has a dot or a colon or i
 {{- $reference := .image -}}
 {{- if kindIs "map" .image -}}
 {{- $reference = .image.repository -}}
-{{- if .image.tag | default .tag -}}
-{{- $reference = printf "%s:%s" $reference (.image.tag | default .tag) -}}
+{{- $tag := get .image "tag" | default (get . "tag") -}}
+{{- if $tag -}}
+{{- $reference = printf "%s:%s" $reference $tag -}}
 {{- end -}}
-{{- if .image.digest -}}
+{{- if get .image "digest" -}}
 {{- $reference = printf "%s@%s" .image.repository .image.digest -}}
 {{- end -}}
 {{- end -}}
@@ -102,16 +103,25 @@ imagePullSecrets:
 
 {{- /* aporeto.mongoURI: root, database ("" for the agent, which names its own). */ -}}
 {{- define "aporeto.mongoURI" -}}
-{{- $host := required "global.database.mongo.host is required: the MongoDB routers, as host:port,host:port" .root.Values.global.database.mongo.host -}}
-{{- printf "mongodb://%s/%s?authMechanism=MONGODB-X509&authSource=%%24external&tls=true" $host .database -}}
+{{- printf "mongodb://%s/%s?authMechanism=MONGODB-X509&authSource=%%24external&tls=true" .root.Values.global.database.mongo.host .database -}}
 {{- end -}}
 
-{{- define "aporeto.environmentID" -}}
-{{- required "global.environment is required: the environment's id (kubectl aporeto sets it by itself)" .Values.global.environment -}}
+{{- /* aporeto.missing: a line for each of the facts without which no chart can be installed. */ -}}
+{{- define "aporeto.missing" -}}
+{{- if not .Values.global.environment }}
+global.environment is required: the environment's id (kubectl aporeto sets it by itself)
+{{- end }}
+{{- if not .Values.global.zone }}
+global.zone is required: the zone's name (kubectl aporeto sets it by itself)
+{{- end }}
+{{- if not .Values.global.database.mongo.host }}
+global.database.mongo.host is required: the MongoDB routers, as host:port,host:port
+{{- end }}
 {{- end -}}
 
-{{- define "aporeto.zoneName" -}}
-{{- required "global.zone is required: the zone's name (kubectl aporeto sets it by itself)" .Values.global.zone -}}
+{{- /* aporeto.refuse: stops the render when its argument has any lines, and shows all of them. */ -}}
+{{- define "aporeto.refuse" -}}
+{{- with trim . }}{{ fail . }}{{ end -}}
 {{- end -}}
 
 {{- /*
@@ -136,7 +146,7 @@ the process read Secrets that nobody else can. Given are the user's overrides.
     - {port: 53, protocol: TCP}
     - {port: 5353, protocol: UDP}
     - {port: 5353, protocol: TCP}
-{{- with .peers }}
+{{- with get . "peers" }}
 - to:
     {{- toYaml . | nindent 4 }}
 {{- end }}

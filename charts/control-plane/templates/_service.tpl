@@ -92,19 +92,19 @@ pod.scheduling: where a pod may run. root, name, values (of the gateway or a ser
 when given, replaces the default, and an empty list turns it off.
 */ -}}
 {{- define "pod.scheduling" -}}
-{{- with .values.nodeSelector }}
+{{- with get .values "nodeSelector" }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .values.tolerations }}
+{{- with get .values "tolerations" }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .values.affinity }}
+{{- with get .values "affinity" }}
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .values.priorityClassName }}
+{{- with get .values "priorityClassName" }}
 priorityClassName: {{ . | quote }}
 {{- end }}
 {{- if not (hasKey .values "topologySpreadConstraints") }}

@@ -1,0 +1,25 @@
+{{- /*
+checks: what the schema cannot say, or says less clearly; all problems at once. Nothing is ever ignored in silence:
+a value that asks for what this release does not do stops the install. Every file that renders objects from the values
+begins with it, because Helm renders files in no particular order.
+*/ -}}
+{{- define "checks" -}}
+{{- include "aporeto.refuse" (include "checks.problems" .) -}}
+{{- end -}}
+
+{{- define "checks.problems" -}}
+{{- include "aporeto.missing" . }}
+{{- if index .Values "mongodb-shard" "enabled" }}
+mongodb-shard.enabled: an in-cluster MongoDB is not in this release; bring your own database and run: kubectl aporeto value set enabled false mongodb-shard
+{{- end }}
+{{- range $name, $service := .Values.services }}
+{{- if eq (include "service.enabled" $service) "true" }}
+{{- if not (dig "image" "" $service) }}
+services.{{ $name }}.image is required: "repository:tag", or a map of repository, tag and digest
+{{- end }}
+{{- if dig "activeOnly" false $service }}
+services.{{ $name }}.activeOnly: services held while the zone is passive are not in this release; without it the service runs in passive zones too
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
