@@ -73,9 +73,13 @@ func (d *Dir) ReadOptional(name string) ([]byte, error) {
 	return data, err
 }
 
-// Write replaces name by data in one step, making the folders above it. On an error (a full disk, say) the former content stays.
+// Write replaces name by data in one step, making the folders above it. On an error (a full disk, say) the former content stays. Where
+// name is a symbolic link, the file it leads to is replaced.
 func (d *Dir) Write(name string, data []byte, mode fs.FileMode) error {
 	path := d.File(name)
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("write %q: %w", name, err)
 	}

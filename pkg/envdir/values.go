@@ -13,7 +13,11 @@ func ValuesName(z *zone.Zone) string {
 	if z == nil {
 		return path.Join(environment.ValuesDir, environment.ValuesFile)
 	}
-	return path.Join(environment.ValuesDir, zone.Dir(z.Name), environment.ValuesFile)
+	return zoneValues(z.Name)
+}
+
+func zoneValues(name string) string {
+	return path.Join(environment.ValuesDir, zone.Dir(name), environment.ValuesFile)
 }
 
 // ValueLayers reads the values files that hold for z, weakest first: that of every zone, then z's own. With z nil it is the first
