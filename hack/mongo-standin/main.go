@@ -1,0 +1,135 @@
+// Command mongo-standin serves pkg/mongo/mongotest: a stand-in for the routers
+// of a sharded MongoDB cluster, for the sandbox, where no server can be
+// installed. docs/mongodb-standin.md says what it can do. It runs until SIGINT
+// or SIGTERM and keeps its state in --data, when given.
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo/mongotest"
+)
+
+type settings struct {
+	listen, certKey, passFile, ca, dialect, data, admin string
+	mongod, verbose                                     bool
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stderr)
+	stop()
+	if errors.Is(err, flag.ErrHelp) {
+		os.Exit(2)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string, stderr io.Writer) (settings, error) {
+	var o settings
+	fs := flag.NewFlagSet("mongo-standin", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.StringVar(&o.listen, "listen", "127.0.0.1:27017", "addresses of the routers, `HOST:PORT,…`")
+	fs.StringVar(&o.certKey, "tls-cert-key", "", "`FILE` with the routers' certificate chain and key (required)")
+	fs.StringVar(&o.passFile, "tls-cert-key-pass-file", "", "`FILE` with the passphrase of that key")
+	fs.StringVar(&o.ca, "tls-ca", "", "`FILE` with the CAs of the clients (required)")
+	fs.StringVar(&o.dialect, "dialect", "4.0", "server `VERSION` to imitate: 4.0, 4.2 or 4.4")
+	fs.StringVar(&o.data, "data", "", "`FILE` that keeps users and documents over restarts")
+	fs.StringVar(&o.admin, "admin-user", "", "`DN` of a user to make with root@admin, once")
+	fs.BoolVar(&o.mongod, "mongod", false, "answer as a mongod of a replica set, not as a mongos")
+	fs.BoolVar(&o.verbose, "verbose", false, "log connections that end in an error")
+	if err := fs.Parse(args); err != nil {
+		return o, err
+	}
+	if fs.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
+	if o.certKey == "" || o.ca == "" {
+		return o, errors.New("--tls-cert-key and --tls-ca are required")
+	}
+	return o, nil
+}
+
+func run(ctx context.Context, args []string, stderr io.Writer) error {
+	o, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	level := slog.LevelInfo
+	if o.verbose {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	cfg := mongotest.Config{Dialect: mongotest.Dialect(o.dialect), DataFile: o.data, AdminUser: o.admin, Mongod: o.mongod, Logger: log}
+	if err := loadTLS(o, &cfg); err != nil {
+		return err
+	}
+	// Listeners first: an address in use is an error before anything is written.
+	var listeners []net.Listener
+	var lc net.ListenConfig
+	for addr := range strings.SplitSeq(o.listen, ",") {
+		l, err := lc.Listen(ctx, "tcp", addr)
+		if err != nil {
+			for _, open := range listeners {
+				_ = open.Close()
+			}
+			return fmt.Errorf("listen: %w", err)
+		}
+		listeners = append(listeners, l)
+	}
+	s, err := mongotest.New(ctx, cfg)
+	if err != nil {
+		for _, open := range listeners {
+			_ = open.Close()
+		}
+		return fmt.Errorf("start stand-in: %w", err)
+	}
+	for _, l := range listeners {
+		s.Serve(l)
+		log.Info("listening", "address", l.Addr().String(), "dialect", o.dialect)
+	}
+	<-ctx.Done()
+	return s.Close()
+}
+
+func loadTLS(o settings, cfg *mongotest.Config) error {
+	var pass []byte
+	if o.passFile != "" {
+		data, err := os.ReadFile(o.passFile)
+		if err != nil {
+			return fmt.Errorf("read passphrase: %w", err)
+		}
+		pass = bytes.TrimRight(data, "\r\n")
+	}
+	pem, err := os.ReadFile(o.certKey)
+	if err != nil {
+		return fmt.Errorf("read certificate: %w", err)
+	}
+	if cfg.Certificate, err = mongotest.ParseCertKey(pem, pass); err != nil {
+		return fmt.Errorf("%q: %w", o.certKey, err)
+	}
+	ca, err := os.ReadFile(o.ca)
+	if err != nil {
+		return fmt.Errorf("read CAs: %w", err)
+	}
+	cfg.ClientCAs = x509.NewCertPool()
+	if !cfg.ClientCAs.AppendCertsFromPEM(ca) {
+		return fmt.Errorf("%q holds no certificate", o.ca)
+	}
+	return nil
+}
