@@ -1,0 +1,71 @@
+// Command ledger is the service that the sandbox's control plane is made of: it stands in for any service that speaks to
+// MongoDB by X.509. Every request writes one document, so that whoever reaches it proves that the zone can write.
+//
+// It takes the contract of docs/architecture.md, Services, from its environment: MONGODB_URI, MONGODB_CA_FILE,
+// MONGODB_CERT_KEY_FILE. ZONE, if set, is the zone named in its answers and documents. Its database is the URI's, else
+// "ledger".
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+const (
+	listenAddress  = ":8080"
+	requestTimeout = 5 * time.Second  // for one request's write
+	drainTimeout   = 10 * time.Second // for requests in flight when told to end
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	if err := run(ctx, log, os.Getenv); err != nil {
+		log.Error("ledger ended", "error", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends, then lets requests in flight finish.
+func run(ctx context.Context, log *slog.Logger, getenv func(string) string) error {
+	books, err := openBooks(ctx, getenv("MONGODB_URI"), getenv("MONGODB_CA_FILE"), getenv("MONGODB_CERT_KEY_FILE"))
+	if err != nil {
+		return err
+	}
+	defer books.close()
+	zone := getenv("ZONE")
+	if zone == "" {
+		zone = "unknown"
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", listenAddress)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	s := &http.Server{Handler: newHandler(zone, books, log), ReadHeaderTimeout: 5 * time.Second}
+	log.Info("ledger serves", "address", listenAddress, "zone", zone, "database", books.database())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if err := s.Shutdown(drain); err != nil {
+		return fmt.Errorf("drain: %w", err)
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}
