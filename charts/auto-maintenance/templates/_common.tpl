@@ -41,14 +41,18 @@ annotations:
 {{- end -}}
 
 {{- /*
-aporeto.podMetadata: labels and annotations of a pod template. podLabels, podAnnotations and
-checksums (a map) are optional. What the chart sets wins over what the user adds.
+aporeto.podMetadata: labels and annotations of a pod template. podLabels, podAnnotations and checksums (a map) are
+optional; certificates is true when the pod reads certificates, and so must restart when they are reissued. What the
+chart sets wins over what the user adds.
 */ -}}
 {{- define "aporeto.podMetadata" -}}
 labels:
   {{- toYaml (mergeOverwrite (dict) (deepCopy (get . "podLabels" | default dict)) (fromYaml (include "aporeto.podLabels" .))) | nindent 2 }}
 annotations:
-  {{- $own := dict "aporeto.io/environment" (toString .root.Values.global.environment) "aporeto.io/certificates-generation" (include "aporeto.scalar" .root.Values.global.certificates.generation) }}
+  {{- $own := dict "aporeto.io/environment" (toString .root.Values.global.environment) }}
+  {{- if .certificates }}
+  {{- $_ := set $own "aporeto.io/certificates-generation" (include "aporeto.scalar" .root.Values.global.certificates.generation) }}
+  {{- end }}
   {{- toYaml (mergeOverwrite (dict) (deepCopy (get . "podAnnotations" | default dict)) (get . "checksums" | default dict) $own) | nindent 2 }}
 {{- end -}}
 

@@ -37,7 +37,7 @@
 
 {{- /* service.fileKey: a ConfigMap key for a file's path; keys have no slashes, and two paths never share one. */ -}}
 {{- define "service.fileKey" -}}
-{{- printf "%s-%s" (sha256sum . | trunc 8) (base . | regexReplaceAll "[^-._a-zA-Z0-9]" "_") -}}
+{{- printf "%s-%s" (sha256sum . | trunc 8) (regexReplaceAll "[^-._a-zA-Z0-9]" (base .) "_") -}}
 {{- end -}}
 
 {{- /*
