@@ -140,14 +140,15 @@ func (p *Prober) ask(ctx context.Context, resolver string, address *string) (ans
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", p.opts.UserAgent)
+	// Connected beforehand and not by the transport, which at a time limit says only that it was over, not what took so long.
+	conn, err := p.connect(ctx, resolver)
+	if err != nil {
+		return answer{}, err
+	}
+	defer conn.Close()
+	*address = conn.RemoteAddr().String()
 	transport := &http.Transport{
-		DialTLSContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			conn, err := p.connect(ctx, network, resolver)
-			if err == nil {
-				*address = conn.RemoteAddr().String()
-			}
-			return conn, err
-		},
+		DialTLSContext:         func(context.Context, string, string) (net.Conn, error) { return conn, nil },
 		DisableKeepAlives:      true,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxBody,
@@ -170,7 +171,7 @@ func (p *Prober) ask(ctx context.Context, resolver string, address *string) (ans
 }
 
 // connect resolves the endpoint by resolver, dials what it says and proves by TLS that the endpoint is there.
-func (p *Prober) connect(ctx context.Context, network, resolver string) (net.Conn, error) {
+func (p *Prober) connect(ctx context.Context, resolver string) (net.Conn, error) {
 	dialer := net.Dialer{Resolver: &net.Resolver{PreferGo: true}}
 	host := p.endpoint.host
 	if resolver != SystemResolver {
@@ -182,7 +183,7 @@ func (p *Prober) connect(ctx context.Context, network, resolver string) (net.Con
 			host += "." // absolute: this machine's search list says nothing about another resolver's names
 		}
 	}
-	raw, err := dialer.DialContext(ctx, network, net.JoinHostPort(host, p.endpoint.port))
+	raw, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(host, p.endpoint.port))
 	if err != nil {
 		if e, ok := errors.AsType[*net.DNSError](err); ok {
 			return nil, failuref(DNS, "resolve: %w", e)
