@@ -64,9 +64,11 @@ func TestRefused(t *testing.T) {
 		{"route without port", charts.ControlPlane, facts + "services: {s: {image: i, routes: [{path: /}]}}", `services.s.routes[0]: service "s" has no ports`},
 		{"route to unknown port", charts.ControlPlane, facts + "services: {s: {image: i, " + ports + ", routes: [{port: 81}]}}", `services.s.routes[0].port: service "s" has no port "81"`},
 		{"route with a URL for host", charts.ControlPlane, facts + "services: {s: {image: i, " + ports + ", routes: [{host: 'https://a'}]}}", `services.s.routes[0].host: "https://a" is not a host name`},
-		{"one route, two services", charts.ControlPlane, facts + "services: {a: {image: i, " + ports + ", routes: [{}]}, b: {image: i, " + ports + ", routes: [{}]}}", `services.b.routes[0]: host "" and path "/" are already routed by service "a"`},
+		{"one route, two services", charts.ControlPlane, facts + "services: {a: {image: i, " + ports + ", routes: [{path: /x}]}, b: {image: i, " + ports + ", routes: [{path: /x/}]}}", `services.b.routes[0]: host "" and path "/x/" are already routed by service "a"`},
 		{"unknown key", charts.ControlPlane, facts + "gatway: {}", "gatway"},
 		{"unknown key of a service", charts.ControlPlane, facts + "services: {s: {image: i, replica: 2}}", "replica"},
+		{"two problems", charts.ControlPlane, "services: {s: {}}", "global.zone is required: the zone's name (kubectl aporeto sets it by itself)\nglobal.database.mongo.host is required: the MongoDB routers, as host:port,host:port\nservices.s.image"},
+		{"zone's name", charts.ControlPlane, "global: {zone: a_b}", "/global/zone"},
 		{"no endpoint", charts.AutoMaintenance, facts, "auto-maintenance.endpoint is required"},
 		{"endpoint in plain text", charts.AutoMaintenance, facts + "endpoint: http://a.example", "/endpoint"},
 		{"threshold above samples", charts.AutoMaintenance, facts + "endpoint: https://a.example\nthreshold: 6", "6 of 5 samples can never agree"},
@@ -75,7 +77,7 @@ func TestRefused(t *testing.T) {
 	for _, name := range []string{
 		"admin", "config", "local", "external", "aporeto_ha", "shared_zoning", "gateway", "maintenance", "auto-maintenance",
 		"aporeto-gateway", "control-plane", "global", "mongodb-shard", "gateway-a", "maintenance-a", "aporeto-gateway-status",
-		"default", "Upper", "a_b", "-a", "9a", strings.Repeat("a", 64),
+		"default", "kubernetes", "Upper", "a_b", "-a", "9a", strings.Repeat("a", 64),
 	} {
 		tests = append(tests, struct{ name, chart, values, want string }{
 			"service named " + name, charts.ControlPlane, facts + fmt.Sprintf("services: {%q: {image: i}}", name), fmt.Sprintf("invalid propertyName '%s'", name),

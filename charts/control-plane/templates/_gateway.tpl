@@ -16,7 +16,7 @@ which of them would answer must not depend on their names' order.
 {{- end -}}
 {{- $path := dig "path" "/" $route -}}
 {{- $port := include "service.port" (dict "name" $name "service" $service "port" (dig "port" "" $route) "where" $where) -}}
-{{- $key := printf "%s%s" $host $path -}}
+{{- $key := printf "%s%s" $host (trimSuffix "/" $path) -}}
 {{- if hasKey $owners $key -}}
 {{- fail (printf "%s: host %q and path %q are already routed by service %q" $where $host $path (get $owners $key)) -}}
 {{- end -}}
