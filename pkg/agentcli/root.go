@@ -71,6 +71,7 @@ func newRootCmd(env *Env) *cobra.Command {
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%w", err) })
 	cmd.AddCommand(
 		newAutoMaintenanceCmd(env),
+		newGatewayCmd(env),
 		newVersionCmd(env),
 	)
 	return cmd

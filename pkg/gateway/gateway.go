@@ -30,6 +30,8 @@ type Config struct {
 	Routes      Routes
 	Certificate func() (*tls.Certificate, error) // the public certificate, asked at every handshake
 	UpstreamCA  *x509.CertPool                   // verifies https upstreams; nil means the system's roots
+	ZoneURLs    map[string]string // zone key → public URL; a 423 names the active zone's
+	Redirect    int               // 3xx that sends browsers to the active zone; 0 means none
 	Lease       lease.Config
 	Store       Store
 	Clock       func() lease.Time
@@ -56,7 +58,7 @@ type Gateway struct {
 
 // New returns a gateway that is closed and listens nowhere yet.
 func New(cfg Config) *Gateway {
-	g := &Gateway{cfg: cfg, gate: NewGate(cfg.Clock), refusal: newRefusal(cfg.Zone)}
+	g := &Gateway{cfg: cfg, gate: NewGate(cfg.Clock), refusal: newRefusal(cfg)}
 	g.metrics = newMetrics(cfg.Zone)
 	g.keeper = NewKeeper(lease.New(cfg.Lease), cfg.Store, g.gate, cfg.Clock, cfg.Log, &observer{log: cfg.Log, zone: cfg.Zone, metrics: g.metrics})
 	g.metrics.watch(g.keeper, g.gate, cfg.Clock)

@@ -29,12 +29,16 @@ const retryAfter = "5"
 
 // refusal is what a closed zone answers.
 type refusal struct {
-	zone string
-	page *template.Template // for browsers
+	zone     string
+	urls     map[string]string  // zone key → public URL, for as many zones as have one
+	redirect int                // status code that sends browsers to the active zone; 0 means the page
+	page     *template.Template // for browsers
 }
 
-func newRefusal(zoneName string) *refusal {
-	return &refusal{zone: zoneName, page: template.Must(template.New("maintenance").Parse(maintenancePage))}
+func newRefusal(cfg Config) *refusal {
+	return &refusal{
+		zone: cfg.Zone, urls: cfg.ZoneURLs, redirect: cfg.Redirect, page: template.Must(template.New("maintenance").Parse(maintenancePage)),
+	}
 }
 
 // answer answers a request to a closed zone and returns the status code.
@@ -52,21 +56,41 @@ func (f *refusal) answer(w http.ResponseWriter, r *http.Request, v lease.View) i
 	if v.Known && v.Holder != "" && v.Holder != zone.Key(f.zone) {
 		elsewhere = v.Holder
 	}
+	url := f.urls[elsewhere]
+	if url != "" {
+		h.Set("Link", "<"+url+`>; rel="alternate"`)
+	}
 	if prefersHTML(r) {
-		var page bytes.Buffer
-		if f.page.Execute(&page, map[string]string{"Zone": f.zone, "Elsewhere": elsewhere}) == nil {
-			h.Set("Content-Type", "text/html; charset=utf-8")
-			h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-			w.WriteHeader(http.StatusLocked)
-			_, _ = w.Write(page.Bytes()) // an error means that the client went away
-			return http.StatusLocked
-		}
+		return f.answerBrowser(w, r, elsewhere, url)
 	}
 	description := fmt.Sprintf("The zone %s is in maintenance mode.", f.zone)
-	if elsewhere != "" {
+	switch {
+	case url != "":
+		description = fmt.Sprintf("The zone %s is in maintenance mode; the active zone is %s at %s.", f.zone, elsewhere, url)
+	case elsewhere != "":
 		description = fmt.Sprintf("The zone %s is in maintenance mode; the active zone is %s.", f.zone, elsewhere)
 	}
 	problem(w, http.StatusLocked, "Service Locked", description)
+	return http.StatusLocked
+}
+
+// answerBrowser sends a browser to the active zone where that is wanted and known, else shows it a page.
+func (f *refusal) answerBrowser(w http.ResponseWriter, r *http.Request, elsewhere, url string) int {
+	h := w.Header()
+	if f.redirect != 0 && url != "" {
+		h.Set("Location", strings.TrimSuffix(url, "/")+r.URL.RequestURI())
+		w.WriteHeader(f.redirect)
+		return f.redirect
+	}
+	var page bytes.Buffer
+	if err := f.page.Execute(&page, map[string]string{"Zone": f.zone, "Elsewhere": elsewhere, "URL": url}); err != nil {
+		problem(w, http.StatusLocked, "Service Locked", "This zone is in maintenance mode.")
+		return http.StatusLocked
+	}
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+	w.WriteHeader(http.StatusLocked)
+	_, _ = w.Write(page.Bytes()) // an error means that the client went away
 	return http.StatusLocked
 }
 

@@ -1,0 +1,164 @@
+package agentcli
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/gateway"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/zone"
+)
+
+// drainTime is how long requests under way may go on after a planned close.
+const drainTime = 10 * time.Second
+
+type gatewayOptions struct {
+	env        *Env
+	identity   identityFlags
+	mongo      mongoFlags
+	replica    string
+	listen     string
+	status     string
+	tlsCert    string
+	tlsKey     string
+	routes     string
+	upstreamCA string
+	profile    string
+	zoneURLs   map[string]string
+	redirect   int
+	standing   bool
+	drain      time.Duration
+
+	config gateway.Config
+}
+
+func newGatewayCmd(env *Env) *cobra.Command {
+	o := &gatewayOptions{env: env}
+	cmd := &cobra.Command{
+		Use:   "gateway",
+		Short: "Serve in front of this zone's services: 423 unless the zone holds the lease",
+		Long: `Ends TLS, proxies to the zone's services by route, and lets requests through only while the lease in MongoDB is held by this zone and
+this replica has confirmed it within the term. In every other case it answers 423. SIGTERM closes the gate, lets what is under way
+drain, and ends.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.complete(); err != nil {
+				return err
+			}
+			return o.run(cmd.Context())
+		},
+	}
+	flags := cmd.Flags()
+	o.identity.register(flags)
+	flags.StringVar(&o.replica, "replica", "", "`name` of this replica, its pod's (required)")
+	flags.StringVar(&o.listen, "listen", ":8443", "public `address`, TLS")
+	flags.StringVar(&o.status, "status-listen", ":9090", "`address` inside the cluster, plain HTTP: probes, identity, metrics")
+	flags.StringVar(&o.tlsCert, "tls-cert", "", "PEM `file` with the public certificate and its chain (required)")
+	flags.StringVar(&o.tlsKey, "tls-key", "", "PEM `file` with its key (required)")
+	flags.StringVar(&o.routes, "routes", "", "JSON `file` with the routes to the services (required)")
+	flags.StringVar(&o.upstreamCA, "upstream-ca", "", "PEM `file` with the CAs that verify https services (default: the system's)")
+	flags.StringVar(&o.profile, "profile", "default", "constants of the epochs that this zone claims: default or calm (slow links)")
+	flags.StringToStringVar(&o.zoneURLs, "zone-url", nil, "public URL of a zone, as `ZONE=URL`; a 423 names the active zone's; repeatable")
+	flags.IntVar(&o.redirect, "redirect", 0, "status `code` (302, 307, 308) that sends browsers to the active zone; 0 shows them a page")
+	flags.BoolVar(&o.standing, "standing-intent", false, "the environment has this one zone: it is always intended")
+	flags.DurationVar(&o.drain, "drain", drainTime, "how long requests under way may go on after a planned close")
+	o.mongo.register(flags)
+	return cmd
+}
+
+// complete reads the files that the flags name and reports every mistake at once.
+func (o *gatewayOptions) complete() error {
+	problems := append(o.identity.problems(), o.mongo.problems()...)
+	for _, f := range []struct{ name, value string }{{"replica", o.replica}, {"tls-cert", o.tlsCert}, {"tls-key", o.tlsKey}, {"routes", o.routes}} {
+		if f.value == "" {
+			problems = append(problems, fmt.Errorf("--%s is missing", f.name))
+		}
+	}
+	terms := map[string]lease.Term{"default": lease.DefaultTerm(), "calm": lease.CalmTerm()}
+	term, found := terms[o.profile]
+	if !found {
+		problems = append(problems, fmt.Errorf("--profile %q is neither default nor calm", o.profile))
+	}
+	if !slices.Contains([]int{0, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect}, o.redirect) {
+		problems = append(problems, fmt.Errorf("--redirect %d is none of 302, 307, 308", o.redirect))
+	}
+	o.config.ZoneURLs, o.config.Redirect = map[string]string{}, o.redirect
+	for name, address := range o.zoneURLs {
+		if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			problems = append(problems, fmt.Errorf("--zone-url %s: %q is not an http or https URL", name, address))
+		}
+		o.config.ZoneURLs[zone.Key(name)] = address
+	}
+	if o.drain < 0 {
+		problems = append(problems, fmt.Errorf("--drain %s is negative", o.drain))
+	}
+	if o.routes != "" {
+		data, err := os.ReadFile(o.routes)
+		if err == nil {
+			o.config.Routes, err = gateway.ParseRoutes(data)
+		}
+		if err != nil {
+			problems = append(problems, fmt.Errorf("--routes: %w", err))
+		}
+	}
+	if o.upstreamCA != "" {
+		pem, err := os.ReadFile(o.upstreamCA)
+		o.config.UpstreamCA = x509.NewCertPool()
+		if err != nil {
+			problems = append(problems, fmt.Errorf("--upstream-ca: %w", err))
+		} else if !o.config.UpstreamCA.AppendCertsFromPEM(pem) {
+			problems = append(problems, fmt.Errorf("--upstream-ca: no certificate in %s", o.upstreamCA))
+		}
+	}
+	pair := gateway.NewKeyPair(o.tlsCert, o.tlsKey)
+	if o.tlsCert != "" && o.tlsKey != "" {
+		if _, err := pair.Get(); err != nil {
+			problems = append(problems, fmt.Errorf("--tls-cert, --tls-key: %w", err))
+		}
+	}
+	o.config.Certificate = pair.Get
+	o.config.Lease = lease.Config{
+		Zone: zone.Key(o.identity.zone), Replica: processID(o.replica), Term: term, Standing: o.standing, Drain: o.drain, Nonce: rand.Text,
+		Jitter: func(limit time.Duration) time.Duration { return mathrand.N(max(limit, 1)) },
+	}
+	if err := errors.Join(problems...); err != nil {
+		return usagef("%w", err)
+	}
+	return nil
+}
+
+func (o *gatewayOptions) run(ctx context.Context) error {
+	client, err := o.mongo.connect(ctx, "aporeto-gateway-"+o.config.Lease.Zone)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+		defer cancel()
+		_ = client.Close(ctx) // the process ends; there is nothing to be done about it
+	}()
+	c := &o.config
+	c.Environment, c.Zone, c.Version = o.identity.environment, o.identity.zone, o.env.Version
+	c.Listen, c.Status, c.Clock = o.listen, o.status, gateway.SystemClock()
+	c.Store = client.LeaseStore(c.Environment, c.Lease.Term.C)
+	c.Log = o.env.logger("gateway").With("environment", c.Environment, "replica", c.Lease.Replica)
+	return gateway.New(*c).Run(ctx)
+}
+
+// processID makes of a pod's name an id that no other process has ever had: a container restarts under its pod's name. It is a field
+// of the lease document, so it must not contain a dot.
+func processID(replica string) string {
+	return strings.ReplaceAll(replica, ".", "_") + "-" + rand.Text()[:8]
+}
