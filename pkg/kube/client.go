@@ -7,7 +7,6 @@ package kube
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -141,12 +140,14 @@ func (c *Client) Warnings() []string { return c.warnings.drain() }
 // Explain adds to an error of a request the hint that fits: how to look at an unreachable cluster, or which right is missing.
 func (c *Client) Explain(err error) error { return explain(c.Zone, err) }
 
-// withBudget bounds ctx for a flow of a few requests whose cluster was not yet heard of.
-func withBudget(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, reachBudget, errNoAnswer)
+// UID returns the UID of the cluster's kube-system namespace, within eight seconds: it is the first request to a cluster, and finds out
+// whether there is one.
+func (c *Client) UID(ctx context.Context) (string, error) {
+	bounded, cancel := context.WithTimeout(ctx, reachBudget)
+	defer cancel()
+	uid, err := ClusterUID(bounded, c.config)
+	return uid, c.Explain(err)
 }
-
-var errNoAnswer = errors.New("no answer within 8 s")
 
 // warnings collects API server warnings; client-go would write them to stderr, between the progress lines of other zones.
 type warnings struct {

@@ -28,31 +28,38 @@ var ErrLockLost = errors.New("the deploy lock of the zone was lost")
 
 // Lock is a held LockName Lease.
 type Lock struct {
-	leases coordination.LeaseInterface
-	holder string
-	client *Client
-	cancel context.CancelCauseFunc
-	ended  chan struct{}
-
 	// TakenFrom names the former holder whose lock had run out; "" when nobody held it.
 	TakenFrom string
+	// Release stops renewing and deletes the Lease when it still is this lock's. It works after ctx was cancelled, and takes at most the
+	// time of one call.
+	Release func(ctx context.Context) error
+}
+
+// lock is a Lock while it is held.
+type lock struct {
+	leases    coordination.LeaseInterface
+	holder    string
+	client    *Client
+	takenFrom string
+	cancel    context.CancelCauseFunc
+	ended     chan struct{}
 }
 
 // Acquire takes the zone's deploy lock for holder (a name that people recognise and that no two processes share) and keeps renewing it
 // until Release. The returned context ends, with a cause that is ErrLockLost, when the lock was lost. A lock that is held is an error
 // that names its holder. One that looks run out is watched for a renewal's time first, since the clocks of two workstations differ.
 func (c *Client) Acquire(ctx context.Context, holder string) (*Lock, context.Context, error) {
-	l := &Lock{leases: c.clientset.CoordinationV1().Leases(c.Zone.Namespace), holder: holder, client: c, ended: make(chan struct{})}
+	l := &lock{leases: c.clientset.CoordinationV1().Leases(c.Zone.Namespace), holder: holder, client: c, ended: make(chan struct{})}
 	if err := l.take(ctx); err != nil {
 		return nil, nil, c.Explain(err)
 	}
 	held, cancel := context.WithCancelCause(ctx)
 	l.cancel = cancel
 	go l.renew(held)
-	return l, held, nil
+	return &Lock{TakenFrom: l.takenFrom, Release: l.release}, held, nil
 }
 
-func (l *Lock) take(ctx context.Context) error {
+func (l *lock) take(ctx context.Context) error {
 	now := metav1.NowMicro()
 	spec := l.spec(now)
 	spec.AcquireTime = &now
@@ -75,7 +82,7 @@ func (l *Lock) take(ctx context.Context) error {
 		if err := pause(ctx, lockRenewal+time.Second); err != nil {
 			return err
 		}
-		l.TakenFrom = former
+		l.takenFrom = former
 	}
 	found.Spec = spec // found's resourceVersion goes along: had anybody renewed meanwhile, this is a conflict
 	_, err = l.leases.Update(ctx, found, metav1.UpdateOptions{FieldManager: FieldManager})
@@ -88,19 +95,19 @@ func (l *Lock) take(ctx context.Context) error {
 	return nil
 }
 
-func (l *Lock) held(by string, left time.Duration) error {
+func (l *lock) held(by string, left time.Duration) error {
 	z := l.client.Zone
 	return hint.Wrap(fmt.Errorf("another deploy is at work in namespace %q: the lock is held by %s", z.Namespace, by),
 		"wait for it to end (a dead one's lock runs out in %d s); look with: kubectl --context %s -n %s get lease %s -o yaml",
 		int(left.Seconds()+0.5), z.Context, z.Namespace, LockName)
 }
 
-func (l *Lock) spec(now metav1.MicroTime) coordinationv1.LeaseSpec {
+func (l *lock) spec(now metav1.MicroTime) coordinationv1.LeaseSpec {
 	seconds := int32(lockDuration / time.Second)
 	return coordinationv1.LeaseSpec{HolderIdentity: &l.holder, LeaseDurationSeconds: &seconds, RenewTime: &now}
 }
 
-func (l *Lock) renew(ctx context.Context) {
+func (l *lock) renew(ctx context.Context) {
 	defer close(l.ended)
 	last := time.Now()
 	ticker := time.NewTicker(lockRenewal)
@@ -128,7 +135,7 @@ func (l *Lock) renew(ctx context.Context) {
 	}
 }
 
-func (l *Lock) renewOnce(ctx context.Context) error {
+func (l *lock) renewOnce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lockCall)
 	defer cancel()
 	found, err := l.leases.Get(ctx, LockName, metav1.GetOptions{})
@@ -149,9 +156,7 @@ func (l *Lock) renewOnce(ctx context.Context) error {
 	return err
 }
 
-// Release stops renewing and deletes the Lease when it still is this lock's. It works after ctx was cancelled, and takes at most the
-// time of one call.
-func (l *Lock) Release(ctx context.Context) error {
+func (l *lock) release(ctx context.Context) error {
 	l.cancel(context.Canceled)
 	<-l.ended
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockCall)

@@ -2,7 +2,9 @@ package plan
 
 import (
 	"maps"
+	"net/url"
 	"slices"
+	"strings"
 )
 
 // Role is a MongoDB role and the database it belongs to.
@@ -16,6 +18,7 @@ type Service struct {
 	Database string // "" means the service's own name
 	Roles    []Role // besides those every service has
 	Secret   string // a Secret of the user's own that holds its certificate; "" means the plugin makes it
+	HTTPS    bool   // the gateway speaks https to it, so its certificate is a server's too
 }
 
 // Services returns the enabled services of a zone's control-plane values in the order of their names. Values that do not have the
@@ -35,6 +38,9 @@ func Services(controlPlane map[string]any) []Service {
 			if role, ok := r.(map[string]any); ok {
 				s.Roles = append(s.Roles, Role{Role: str(role, "role"), DB: str(role, "db")})
 			}
+		}
+		for _, route := range routes(entry) {
+			s.HTTPS = s.HTTPS || str(route, "scheme") == "https"
 		}
 		services = append(services, s)
 	}
@@ -69,6 +75,51 @@ func Union(zones ...[]Service) []Service {
 		all = append(all, s)
 	}
 	return all
+}
+
+// PublicHosts returns the names and addresses under which clients reach the zone, ports included where they are given: those of
+// global.public, of the global endpoint and of the services' routes, in order, each once.
+func PublicHosts(w Wanted) []string {
+	var hosts []string
+	add := func(host string) {
+		if host != "" && !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	public := child(child(w.ControlPlane, "global"), "public")
+	for _, key := range slices.Sorted(maps.Keys(public)) {
+		add(hostOf(str(public, key)))
+	}
+	add(hostOf(w.Endpoint()))
+	services := child(w.ControlPlane, "services")
+	for _, s := range Services(w.ControlPlane) {
+		for _, route := range routes(child(services, s.Name)) {
+			if host := str(route, "host"); !strings.Contains(host, "{{") { // a template is the chart's to fill in
+				add(host)
+			}
+		}
+	}
+	return hosts
+}
+
+// hostOf returns the host, with its port, of a URL; what is no URL with a host has none.
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
+func routes(service map[string]any) []map[string]any {
+	items, _ := service["routes"].([]any)
+	var out []map[string]any
+	for _, item := range items {
+		if route, ok := item.(map[string]any); ok {
+			out = append(out, route)
+		}
+	}
+	return out
 }
 
 func own(s Service) string {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/storage/driver"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -116,9 +117,14 @@ func (c *Client) Current(ctx context.Context, name string) (*Stored, error) {
 	})
 }
 
-// Install makes the first revision of spec. It does not wait for pods.
-func (c *Client) Install(ctx context.Context, spec Spec, caps Capabilities) (revision int, err error) {
-	return bounded(ctx, fmt.Sprintf("install release %q", spec.Name), func() (int, error) {
+// Apply makes the first revision of spec or, when there is one already (exists), the next; that puts back live objects which were deleted
+// or edited. It returns the revision's number and does not wait for pods.
+func (c *Client) Apply(ctx context.Context, spec Spec, caps Capabilities, exists bool) (revision int, err error) {
+	what, do := "install", c.install
+	if exists {
+		what, do = "upgrade", c.upgrade
+	}
+	return bounded(ctx, fmt.Sprintf("%s release %q", what, spec.Name), func() (int, error) {
 		config, err := c.configuration()
 		if err != nil {
 			return 0, err
@@ -128,33 +134,27 @@ func (c *Client) Install(ctx context.Context, spec Spec, caps Capabilities) (rev
 		if err != nil {
 			return 0, err
 		}
-		install := action.NewInstall(config)
-		install.ReleaseName, install.Namespace = spec.Name, spec.Namespace
-		install.Timeout = hookTimeout
-		rel, err := install.RunWithContext(context.WithoutCancel(ctx), ch, deepCopy(spec.Values))
-		return version(rel), explain(spec.Name, err)
+		rel, err := do(context.WithoutCancel(ctx), config, spec, ch)
+		if err != nil {
+			return 0, explain(spec.Name, err)
+		}
+		return rel.Version, nil
 	})
 }
 
-// Upgrade makes the next revision of spec and puts live objects back that were deleted or edited. It does not wait for pods.
-func (c *Client) Upgrade(ctx context.Context, spec Spec, caps Capabilities) (revision int, err error) {
-	return bounded(ctx, fmt.Sprintf("upgrade release %q", spec.Name), func() (int, error) {
-		config, err := c.configuration()
-		if err != nil {
-			return 0, err
-		}
-		config.Capabilities = caps.helm.Copy()
-		ch, err := spec.Chart.load()
-		if err != nil {
-			return 0, err
-		}
-		upgrade := action.NewUpgrade(config)
-		upgrade.Namespace, upgrade.MaxHistory = spec.Namespace, history
-		upgrade.ResetValues = true
-		upgrade.Timeout = hookTimeout
-		rel, err := upgrade.RunWithContext(context.WithoutCancel(ctx), spec.Name, ch, deepCopy(spec.Values))
-		return version(rel), explain(spec.Name, err)
-	})
+func (c *Client) install(ctx context.Context, config *action.Configuration, spec Spec, ch *chart.Chart) (*release.Release, error) {
+	install := action.NewInstall(config)
+	install.ReleaseName, install.Namespace = spec.Name, spec.Namespace
+	install.Timeout = hookTimeout
+	return install.RunWithContext(ctx, ch, deepCopy(spec.Values))
+}
+
+func (c *Client) upgrade(ctx context.Context, config *action.Configuration, spec Spec, ch *chart.Chart) (*release.Release, error) {
+	upgrade := action.NewUpgrade(config)
+	upgrade.Namespace, upgrade.MaxHistory = spec.Namespace, history
+	upgrade.ResetValues = true
+	upgrade.Timeout = hookTimeout
+	return upgrade.RunWithContext(ctx, spec.Name, ch, deepCopy(spec.Values))
 }
 
 // Recover ends a pending revision whose operator is gone by marking it failed, so that an upgrade can follow. The caller must know that
@@ -232,13 +232,6 @@ func bounded[T any](ctx context.Context, what string, do func() (T, error)) (T, 
 	case <-timer.C:
 		return none, fmt.Errorf("%s: %w: %w", what, context.Cause(ctx), errGrace)
 	}
-}
-
-func version(rel *release.Release) int {
-	if rel == nil {
-		return 0
-	}
-	return rel.Version
 }
 
 // explain adds the next command to the refusals of Helm that a user can do something about.
