@@ -85,7 +85,12 @@ func (s *Secrets) Get(key string) (value string, found bool, err error) {
 // Put records the passphrases in secrets.yaml.age, in one write; what is recorded already changes no byte. It also encrypts the file
 // anew when the recipients in aporeto.yaml are not those it was made for. The first call makes the user's identity where there is
 // none, and lists it in aporeto.yaml when no recipient is listed there.
+//
+// Without anything to add, and with the file not read so far, nothing is done: what needed no identity goes on needing none.
 func (s *Secrets) Put(add map[string]string) error {
+	if len(add) == 0 && !s.opened {
+		return nil
+	}
 	if err := s.open(); err != nil {
 		return err
 	}

@@ -157,7 +157,10 @@ func TestSecretsNewColleague(t *testing.T) {
 	if _, _, err := colleague.secrets(d, both...).Get(key); err == nil {
 		t.Fatal("opens before it was encrypted to the colleague")
 	}
-	check(t, k.secrets(d, both...).Put(nil))
+	mine := k.secrets(d, both...)
+	_, _, err = mine.Get(key)
+	check(t, err)
+	check(t, mine.Put(nil))
 	if v, _, err := colleague.secrets(d, both...).Get(key); v != "hush" || err != nil {
 		t.Errorf("colleague reads: %v", err)
 	}

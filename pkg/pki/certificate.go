@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 const certificateType = "CERTIFICATE"
@@ -77,3 +78,19 @@ func Matches(cert *x509.Certificate, key crypto.Signer) bool {
 
 // selfSigned tells whether cert is a root's.
 func selfSigned(cert *x509.Certificate) bool { return bytes.Equal(cert.RawIssuer, cert.RawSubject) }
+
+// Join returns what a -full.pem holds: the key, then the certificate with its chain, the order mongod and mongosh take.
+func Join(keyPEM, certPEM []byte) []byte { return slices.Concat(keyPEM, certPEM) }
+
+// Split takes a -full.pem apart into its private key, encrypted or not, and its certificates.
+func Split(full []byte) (keyPEM, certPEM []byte, err error) {
+	block, err := keyBlock(full)
+	if err != nil {
+		return nil, nil, err
+	}
+	certs, err := ParseCertificates(full)
+	if err != nil {
+		return nil, nil, err
+	}
+	return pem.EncodeToMemory(block), EncodeCertificates(certs...), nil
+}

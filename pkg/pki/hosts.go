@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -20,7 +21,10 @@ func ParseHosts(value string) (dns []string, ips []netip.Addr, err error) {
 			continue
 		}
 		host := item
-		if h, _, err := net.SplitHostPort(item); err == nil {
+		if h, port, err := net.SplitHostPort(item); err == nil {
+			if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+				return nil, nil, fmt.Errorf("host %q of %q: %q is not a port", item, value, port)
+			}
 			host = h
 		}
 		if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {

@@ -163,6 +163,7 @@ func issueLeaf(ca *CA, keyPEM []byte, req Request, now time.Time, rand io.Reader
 // CARequest is what a CA's certificate shall be.
 type CARequest struct {
 	Subject    Subject
+	Renewed    *x509.Certificate // the certificate that the new one replaces; its name is kept as it is, and Subject ignored
 	PathLen    int  // CAs that may follow below it
 	ServerOnly bool // its leaves are good for servers only: a client certificate signed by it verifies nowhere
 	Lifetime   time.Duration
@@ -186,6 +187,15 @@ func issueCA(parent *CA, keyPEM []byte, req CARequest, now time.Time, rand io.Re
 	template, err := newTemplate(req.Subject, key.Public(), now, req.Lifetime, rand)
 	if err != nil {
 		return nil, err
+	}
+	if req.Renewed != nil {
+		if !Matches(req.Renewed, key) {
+			return nil, errors.New("its key belongs to another certificate")
+		}
+		template.RawSubject = req.Renewed.RawSubject
+		if len(req.Renewed.SubjectKeyId) > 0 { // certificates below name it
+			template.SubjectKeyId = req.Renewed.SubjectKeyId
+		}
 	}
 	template.IsCA = true
 	template.MaxPathLen, template.MaxPathLenZero = req.PathLen, req.PathLen == 0

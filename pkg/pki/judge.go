@@ -46,8 +46,9 @@ func NeedsReissue(certPEM []byte, want Desired, now time.Time) (reason string, s
 	return ending(leaf, now)
 }
 
-// CANeedsReissue is NeedsReissue for a CA's certificate signed by issuer, or by itself when issuer is nil.
-func CANeedsReissue(certPEM []byte, want CARequest, issuer *x509.Certificate, now time.Time) (reason string, stale bool) {
+// CANeedsReissue is NeedsReissue for a CA's certificate signed by issuer, or by itself when issuer is nil. Its name and path length are
+// its own affair: a CA that the user brought stays.
+func CANeedsReissue(certPEM []byte, issuer *x509.Certificate, now time.Time) (reason string, stale bool) {
 	if len(certPEM) == 0 {
 		return "it did not exist", true
 	}
@@ -60,12 +61,10 @@ func CANeedsReissue(certPEM []byte, want CARequest, issuer *x509.Certificate, no
 		issuer = cert
 	}
 	switch {
-	case Name(cert) != want.Subject.String():
-		return fmt.Sprintf("its subject was %s", Name(cert)), true
+	case !cert.IsCA:
+		return "it was not a CA's", true
 	case cert.CheckSignatureFrom(issuer) != nil:
 		return fmt.Sprintf("its issuer was not %s", Name(issuer)), true
-	case !cert.IsCA || cert.MaxPathLen != want.PathLen:
-		return "its path length differed", true
 	}
 	return ending(cert, now)
 }

@@ -327,8 +327,9 @@ func TestParseHosts(t *testing.T) {
 		"10.0.0.1:27017,[::1]:27017,fe80::1": "10.0.0.1 ::1 fe80::1",
 		"a_b.svc.cluster.local:1":            "a_b.svc.cluster.local",
 		"mongodb://h:1":                      "error",
-		"two words:1":                        "error",
-		"-x:1":                               "error",
+		"mongodb://h":                        "error", "h:": "error", "h:0": "error", "h:65536": "error",
+		"two words:1": "error",
+		"-x:1":        "error",
 	} {
 		dns, ips, err := ParseHosts(in)
 		got := dns
