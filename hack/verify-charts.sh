@@ -11,6 +11,7 @@ export HELM_CACHE_HOME=$work/helm HELM_CONFIG_HOME=$work/helm HELM_DATA_HOME=$wo
 
 helm() { go -C "$root/hack/tools/helm" tool helm "$@"; }
 kubeconform() { go -C "$root/hack/tools/kubeconform" tool kubeconform "$@"; }
+podsecurity() { go -C "$root/hack/tools/podsecurity" run . "$@"; }
 
 # The Kubernetes whose kinds count is the one that the sandbox runs.
 kube=$root/hack/tools/kube
@@ -18,12 +19,19 @@ go -C "$kube" mod download k8s.io/kubernetes
 read -r version source < <(go -C "$kube" list -m -f '{{.Version}} {{.Dir}}' k8s.io/kubernetes)
 go -C "$root/hack/tools/kubeschemas" run . -swagger "$source/api/openapi-spec/swagger.json" -out "$work/schemas"
 
-# That the checks can fail: a field that no Deployment has must be found, or nothing above would mean anything.
+# That the checks can fail: a field that no Deployment has and a pod that says nothing must be found, or a success means nothing.
 printf 'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec: {replica: 1, selector: {}, template: {}}\n' >"$work/wrong.yaml"
 if kubeconform -strict -schema-location "$work/schemas/{{.ResourceKind}}{{.KindSuffix}}.json" "$work/wrong.yaml" >"$work/wrong.txt" 2>&1 ||
 	! grep -q "additional properties 'replica' not allowed" "$work/wrong.txt"; then
 	cat "$work/wrong.txt" >&2
 	echo "error: kubeconform took a wrong object for a right one" >&2
+	exit 1
+fi
+
+printf 'kind: Pod\nmetadata: {name: x}\nspec: {containers: [{name: x, image: x}]}\n' >"$work/wrong.yaml"
+if podsecurity "$work/wrong.yaml" >"$work/wrong.txt" 2>&1 || ! grep -q 'runAsNonRoot' "$work/wrong.txt"; then
+	cat "$work/wrong.txt" >&2
+	echo "error: podsecurity took an unrestricted pod for a restricted one" >&2
 	exit 1
 fi
 
@@ -43,5 +51,5 @@ for values in "$root"/charts/testdata/*.values.yaml; do
 done
 
 kubeconform -strict -summary -schema-location "$work/schemas/{{.ResourceKind}}{{.KindSuffix}}.json" "$work"/renders/*.yaml
-go -C "$root/hack/tools/podsecurity" run . "$work"/renders/*.yaml
+podsecurity "$work"/renders/*.yaml
 echo "charts: valid for Kubernetes $version"
