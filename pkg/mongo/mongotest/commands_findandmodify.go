@@ -59,8 +59,12 @@ func (s *Standin) findAndModify(r *request, ns namespace) (bson.D, error) {
 	remove, wantNew, upsert := r.flag("remove"), r.flag("new"), r.flag("upsert")
 	update, hasUpdate := lookupField(r.body, "update")
 	switch {
-	case remove && (hasUpdate || wantNew || upsert):
-		return nil, errf(codeFailedToParse, "Cannot specify both an update (or new, or upsert) and remove=true")
+	case remove && hasUpdate:
+		return nil, errf(codeFailedToParse, "Cannot specify both an update and remove=true")
+	case remove && upsert:
+		return nil, errf(codeFailedToParse, "Cannot specify both upsert=true and remove=true")
+	case remove && wantNew:
+		return nil, errf(codeFailedToParse, "Cannot specify both new=true and remove=true; 'remove' always returns the deleted document")
 	case !remove && !hasUpdate:
 		return nil, errf(codeFailedToParse, "Either an update or remove=true must be specified")
 	}

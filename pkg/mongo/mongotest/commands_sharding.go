@@ -133,7 +133,7 @@ func runRemoveShardFromZone(s *Standin, r *request) (bson.D, error) {
 	if s.shardsInZone(zone) == 1 {
 		for _, d := range s.store.find(tagsNS).docs() {
 			if tag, _ := lookupField(d, "tag"); tag == zone {
-				return nil, errf(codeZoneStillInUse, "cannot remove the last shard of zone '%s': a chunk range is assigned to it", zone)
+				return nil, errf(codeZoneStillInUse, "cannot remove a shard from zone if a chunk range is associated with it")
 			}
 		}
 	}
@@ -170,19 +170,6 @@ func runUpdateZoneKeyRange(s *Standin, r *request) (bson.D, error) {
 	if !ok {
 		return nil, errf(codeNoSuchKey, "Missing expected field \"zone\"")
 	}
-	if len(low) == 0 || !sameKeys(low, high) {
-		return nil, errf(codeShardKeyNotFound, "the min and max keys must have the same set of keys: min %s, max %s", describe(low), describe(high))
-	}
-	if compareDocuments(low, high) >= 0 {
-		return nil, errf(codeFailedToParse, "min: %s should be less than max: %s", describe(low), describe(high))
-	}
-	if sharded := s.store.find(collectionsNS).get(ns.String()); sharded != nil {
-		key, _ := lookupField(sharded, "key")
-		pattern, _ := key.(bson.D)
-		if len(low) > len(pattern) || !sameKeys(low, pattern[:len(low)]) {
-			return nil, errf(codeShardKeyNotFound, "%s is not a prefix of the shard key %s of ns: %s", describe(low), describe(pattern), ns)
-		}
-	}
 	tags := s.store.ensure(tagsNS)
 	id := bson.D{{Key: "ns", Value: ns.String()}, {Key: "min", Value: low}}
 	if zoneValue == nil { // null takes the range away
@@ -196,11 +183,34 @@ func runUpdateZoneKeyRange(s *Standin, r *request) (bson.D, error) {
 	if s.shardsInZone(zone) == 0 {
 		return nil, errf(codeZoneNotFound, "zone %s does not exist", zone)
 	}
+	if err := s.checkRangeKeys(ns, low, high); err != nil {
+		return nil, err
+	}
 	if err := s.checkOverlap(ns, low, high, zone); err != nil {
 		return nil, err
 	}
 	tags.put(bson.D{{Key: "_id", Value: id}, {Key: "ns", Value: ns.String()}, {Key: "min", Value: low}, {Key: "max", Value: high}, {Key: "tag", Value: zone}})
 	return bson.D{}, nil
+}
+
+// checkRangeKeys refuses bounds that do not fit each other or the shard key.
+func (s *Standin) checkRangeKeys(ns namespace, low, high bson.D) error {
+	if len(low) == 0 || !sameKeys(low, high) {
+		return errf(codeShardKeyNotFound, "the min and max keys must have the same set of keys: min %s, max %s", describe(low), describe(high))
+	}
+	if compareDocuments(low, high) >= 0 {
+		return errf(codeFailedToParse, "min: %s should be less than max: %s", describe(low), describe(high))
+	}
+	sharded := s.store.find(collectionsNS).get(ns.String())
+	if sharded == nil {
+		return nil
+	}
+	key, _ := lookupField(sharded, "key")
+	pattern, _ := key.(bson.D)
+	if len(low) > len(pattern) || !sameKeys(low, pattern[:len(low)]) {
+		return errf(codeShardKeyNotFound, "min: %s is not a prefix of the shard key %s of ns: %s", describe(low), describe(pattern), ns)
+	}
+	return nil
 }
 
 // checkOverlap refuses a range that meets another; the very same one may be
