@@ -7,6 +7,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/envdir"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/environment"
 )
 
 // Factory carries everything a command takes from the process: streams, clock, environment variables, and the flags that every
@@ -29,3 +30,16 @@ type Factory struct {
 func (f *Factory) Environment() (*envdir.Dir, error) {
 	return envdir.Find(f.WorkDir, f.envFlag, f.Getenv(envdir.Variable))
 }
+
+// Load finds the environment directory and reads its aporeto.yaml.
+func (f *Factory) Load() (*envdir.Dir, *environment.Environment, error) {
+	dir, err := f.Environment()
+	if err != nil {
+		return nil, nil, err
+	}
+	env, err := dir.Load()
+	return dir, env, err
+}
+
+// Kubeconfig returns the flag --kubeconfig, "" when it was not given.
+func (f *Factory) Kubeconfig() string { return *f.kube.KubeConfig }

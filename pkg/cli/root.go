@@ -28,19 +28,20 @@ func Main(ctx context.Context, f *Factory, args []string) int {
 
 func newRootCmd(f *Factory) *cobra.Command {
 	f.kube = genericclioptions.NewConfigFlags(true)
-	cmd := &cobra.Command{
-		Use:           "kubectl-aporeto",
-		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl aporeto"},
-		Short:         "Run one control plane in several Kubernetes clusters, one of them active",
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Version:       f.Version,
-	}
+	cmd := newGroup("kubectl-aporeto", "Run one control plane in several Kubernetes clusters, one of them active",
+		`Run one control plane in several Kubernetes clusters (zones) over one MongoDB, one of them active.
+
+Flags are written after the word aporeto: kubectl aporeto zone list --env DIR.`,
+		commands(f)...)
+	cmd.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl aporeto"}
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.Version = f.Version
 	cmd.SetIn(f.IO.In)
 	cmd.SetOut(f.IO.Out)
 	cmd.SetErr(f.IO.ErrOut)
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%w", err) })
+	cmd.SetFlagErrorFunc(flagError)
 	cmd.PersistentFlags().StringVar(&f.envFlag, "env", "", "the environment `directory` (default: $APORETO_ENV, else found from the working directory upwards)")
-	cmd.AddCommand(commands(f)...)
+	cmd.PersistentFlags().StringVar(f.kube.KubeConfig, "kubeconfig", "", "the kubeconfig `file` (default: kubectl's rules, $KUBECONFIG and ~/.kube/config)")
+	usageErrors(cmd)
 	return cmd
 }

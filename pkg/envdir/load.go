@@ -12,7 +12,7 @@ import (
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
 )
 
-// Load reads and validates aporeto.yaml.
+// Load reads and validates aporeto.yaml. A zone's kubeconfig with a relative path is meant from the directory, and comes back absolute.
 func (d *Dir) Load() (*environment.Environment, error) {
 	data, err := d.Read(environment.File)
 	if err != nil {
@@ -21,6 +21,11 @@ func (d *Dir) Load() (*environment.Environment, error) {
 	env, err := environment.Parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("environment %s: %w", d.Path, err)
+	}
+	for i, z := range env.Zones {
+		if z.Kubeconfig != "" && !filepath.IsAbs(z.Kubeconfig) {
+			env.Zones[i].Kubeconfig = d.File(z.Kubeconfig)
+		}
 	}
 	return env, nil
 }

@@ -42,7 +42,7 @@ func NewValues(name string) []byte {
 }
 
 const valuesTemplate = `# Values of every zone, over the charts' defaults; conf.d/<ZONE>/values.yaml is stronger.
-# kubectl aporeto value set KEY VALUE [SCOPE] writes here, kubectl aporeto value list --origin shows what holds and why.
+# kubectl aporeto value set KEY VALUE [SCOPE] writes here, kubectl aporeto value list shows what holds and why.
 `
 
 const zoneValuesTemplate = `# Values of zone %[1]s only, over conf.d/values.yaml.

@@ -38,7 +38,7 @@ func (s *Schemas) Validate(t *Tree) error {
 	slices.Sort(problems)
 	problems = slices.Compact(problems)
 	return hint.Wrap(fmt.Errorf("%d problem(s) in the values:\n  %s", len(problems), strings.Join(problems, "\n  ")),
-		"kubectl aporeto value list --origin shows every key and the layer it comes from")
+		"kubectl aporeto value list shows every key and the layer it comes from")
 }
 
 func (s *Schemas) describe(t *Tree, leaf *jsonschema.ValidationError, instance map[string]any, prefix Path) []string {

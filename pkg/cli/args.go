@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/values"
+)
+
+// newGroup returns a command that only holds others.
+func newGroup(use, short, long string, subs ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Long: long, Args: cobra.ArbitraryArgs, RunE: runGroup}
+	cmd.AddCommand(subs...)
+	return cmd
+}
+
+func runGroup(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	var names []string
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	err := usagef("unknown command %q for %q", args[0], cmd.CommandPath())
+	return hint.Wrap(err, "the nearest is: %s %s", cmd.CommandPath(), values.Nearest(args[0], names))
+}
+
+// usageErrors makes every mistake in the number of arguments below cmd a usage error with a hint.
+func usageErrors(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return hint.Wrap(usagef("%w", err), "%s", c.UseLine())
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		usageErrors(sub)
+	}
+}
+
+// placeFlags are kubectl's flags that say where a request goes. Here a zone says that.
+var placeFlags = []string{"context", "cluster", "server", "user", "namespace"}
+
+// flagError makes a mistake in a flag a usage error; for a flag of kubectl that a zone's record replaces, the hint says so.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) && (slices.Contains(placeFlags, unknown.GetSpecifiedName()) || slices.Contains([]string{"n", "s"}, unknown.GetSpecifiedName())) {
+		return hint.Wrap(usagef("%w", err), "the zone says where: choose it with --zone NAME; kubectl aporeto zone list -o wide shows each one's context and namespace")
+	}
+	return hint.Wrap(usagef("%w", err), "%s --help", cmd.CommandPath())
+}
