@@ -14,7 +14,7 @@ func (m *Machine) decide() {
 	}
 	if w, due := m.due(); due {
 		m.seq++
-		m.writing = &sent{seq: m.seq, write: w, at: m.now, id: m.id()}
+		m.writing = &sent{seq: m.seq, write: w, at: m.now, id: m.id}
 		m.actions = append(m.actions, Send{Seq: m.seq, Write: w})
 	}
 }
@@ -31,11 +31,11 @@ func (m *Machine) due() (Write, bool) {
 				return w, true
 			}
 		}
-		if dead, found := m.deadEntry(); found && m.now.Mono >= m.nextWrite {
+		if dead, found := m.deadEntry(); found && m.missed == 0 {
 			return ReapWrite(m.doc, dead, m.cfg.Nonce()), true
 		}
 	}
-	if at, candidate := m.claimAt(); candidate && m.now.Mono >= at {
+	if at, candidate := m.claimAt(); candidate && m.now.Mono >= at && m.missed == 0 {
 		return ClaimWrite(m.doc, m.cfg.Zone, m.cfg.Nonce(), m.cfg.Term), true
 	}
 	return Write{}, false
@@ -45,10 +45,10 @@ func (m *Machine) due() (Write, bool) {
 func (m *Machine) holding() bool { return m.known && m.doc.Holder == m.cfg.Zone && !m.doc.Released }
 
 func (m *Machine) dueClosing() (Write, bool) {
-	if m.phase != closed || m.now.Mono < m.nextWrite {
+	if m.phase != closed || m.missed != 0 {
 		return Write{}, false
 	}
-	if m.doc.Open.Nonce(m.id()) != "" {
+	if m.doc.Open.Nonce(m.id) != "" {
 		m.endID() // a renewal went through that was too late to open
 	}
 	if ids := m.endedIDs(); len(ids) > 0 || len(m.doc.Open) == 0 {
@@ -61,32 +61,33 @@ func (m *Machine) dueHolding() (Write, bool) {
 	if m.stopping {
 		return Write{}, false
 	}
-	if m.mustYield() && m.now.Mono >= m.nextWrite {
+	if m.missed == 0 && m.mustYield() {
 		return CloseWrite(m.doc, "", nil, m.cfg.Nonce()), true
 	}
 	if m.phase == draining || m.now.Mono < m.nextRenew || (m.phase == closed && m.unwanted() && len(m.doc.Open) == 0) {
 		return Write{}, false
 	}
 	m.nextRenew = m.now.Mono + m.doc.Term.R
-	return RenewWrite(m.doc.Epoch, m.cfg.Zone, m.id(), m.cfg.Nonce(), m.endedIDs()), true
+	return RenewWrite(m.doc.Epoch, m.cfg.Zone, m.id, m.cfg.Nonce(), m.endedIDs()), true
 }
 
-// mustYield decides the automatic close: another zone freshly records itself and this one does not; or nobody wants this zone open
-// and nobody is.
+// mustYield decides the automatic close: another zone freshly records itself and this one surely does not; or nobody wants this zone
+// open and nobody is.
 func (m *Machine) mustYield() bool {
-	if m.cfg.Standing || m.intents.overrideStands(m.doc) {
+	if m.cfg.Standing || m.intents.overrideStands(&m.doc) {
 		return false
 	}
 	if m.unwanted() && m.phase == closed && len(m.doc.Open) == 0 {
 		return true
 	}
-	return !m.intents.selfRecorded(m.cfg.Zone, m.now.Mono, m.doc.Term.D) && m.intents.otherSelfRecorded(m.cfg.Zone, m.now.Mono, m.doc.Term.D)
+	zone, now, dwell := m.cfg.Zone, m.now.Mono, m.doc.Term.D
+	return m.intents.otherSelfRecorded(zone, now, dwell) && m.intents.denied(zone, now, dwell)
 }
 
 // unwanted tells whether this zone's own last intent names another zone. An intent that was never stated wants nothing and forbids nothing.
 func (m *Machine) unwanted() bool {
-	at := m.intents.records[m.cfg.Zone].PointsAt
-	return !m.cfg.Standing && at != "" && at != m.cfg.Zone && !m.intents.overrideStands(m.doc)
+	at := m.intents.pointsAt(m.cfg.Zone)
+	return at != "" && at != m.cfg.Zone && !m.cfg.Standing && !m.intents.overrideStands(&m.doc)
 }
 
 // wanted tells whether this zone's own intent, fresh enough to claim by, names itself.
@@ -107,7 +108,7 @@ func (m *Machine) claimAt() (time.Duration, bool) {
 		wait = 0
 	case m.doc.Closing && m.doc.Successor != "" && !ordered:
 		wait *= 2
-	case m.intents.overrideStands(m.doc):
+	case m.intents.overrideStands(&m.doc):
 		if len(m.doc.Open) > 0 {
 			return 0, false
 		}
@@ -121,8 +122,9 @@ func (m *Machine) claimAt() (time.Duration, bool) {
 
 // deadEntry finds a name in Open, not this process's current one, that has not changed for W.
 func (m *Machine) deadEntry() (Entry, bool) {
-	for _, e := range m.doc.Open {
-		if e.ID != m.id() && m.now.Mono-m.entryAt[e] >= m.doc.Term.Wait() {
+	wait := m.doc.Term.Wait()
+	for n, e := range m.doc.Open {
+		if e.ID != m.id && m.now.Mono-m.entryAt[n] >= wait {
 			return e, true
 		}
 	}

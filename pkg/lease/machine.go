@@ -3,13 +3,14 @@ package lease
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
 // Config is what a machine knows of itself.
 type Config struct {
 	Zone     string // zone key
-	Replica  string // unique to this process; ids of its openings are made from it
+	Replica  string // name for people; the ids of a process's openings begin with it. No dots, no dollar signs: ids are field names
 	Term     Term   // constants that this zone's claims write
 	Standing bool   // the environment has this one zone: it is always intended
 	Drain    time.Duration
@@ -37,7 +38,8 @@ type (
 		Outcome Outcome
 		Doc     Document // the document after the write, where it was applied
 	}
-	// Idle says that no fenced request is under way any more.
+	// Idle says that nothing that went through the gate is under way any more. It counts only while the gate is closed to new requests
+	// by the latest View: send it after Cut, and as soon as the last request of a draining gate is over.
 	Idle struct{}
 	// Stop says that this process is asked to end.
 	Stop struct{}
@@ -59,7 +61,8 @@ type Action any
 type (
 	// Read asks for the document and the records.
 	Read struct{ Seq uint64 }
-	// Send asks for a conditional write.
+	// Send asks for a conditional write, to be applied at most once: a driver that retries must let the database recognise the repetition
+	// (MongoDB's retryable writes do), for a renewal applied twice could bring back a nonce that was seen before.
 	Send struct {
 		Seq   uint64
 		Write Write
@@ -99,51 +102,66 @@ type Machine struct {
 
 	known     bool
 	doc       Document
-	changedAt time.Duration // receipt of the read that first showed doc's epoch and nonce
-	entryAt   map[Entry]time.Duration
+	changedAt time.Duration   // receipt of the reply that first showed doc's epoch and nonce
+	entryAt   []time.Duration // the same for each entry of doc.Open
 	intents   intents
+	born      time.Duration // first step
 
 	phase     phase
-	opening   int    // counts ids of this process; an ended one is never used again
+	boot      string // what the ids of this process, and of no other, begin with
+	id        string // name under which the current opening renews
+	opening   int    // counts ids; an ended one is never used again
 	epoch     int64  // that the gate is, or was last, open in
 	deadline  Time   // of the current opening
 	drainAt   Time   // a close was seen: when to refuse new requests
 	cutAt     Time   // and when to cut what is left
 	reading   uint64 // seq of the read under way, 0 for none
+	lookAgain bool   // as soon as that read is back
 	writing   *sent  // write under way
 	unsure    *sent  // renewal of unknown outcome; a later read may still confirm it
+	missed    uint64 // a write failed: only a read with a higher seq shows what the next one must match
 	nextRead  time.Duration
 	nextRenew time.Duration
-	nextWrite time.Duration // claims and housekeeping back off until then
+	nextWrite time.Duration // claims back off until then
 	stopping  bool
 }
 
-// New returns a machine that is closed and knows nothing.
-func New(cfg Config) *Machine { return &Machine{cfg: cfg, entryAt: map[Entry]time.Duration{}} }
+// New returns a machine that is closed and knows nothing. The ids of its openings carry a nonce of this process: a replacement under
+// the same name must not take out, or drop, the name of a predecessor that may still be open.
+func New(cfg Config) *Machine {
+	m := &Machine{cfg: cfg, boot: cfg.Replica + "~" + cfg.Nonce() + "~", born: -1}
+	m.id = m.boot + "0"
+	return m
+}
 
 // Step takes an event at the time now and returns what to do. Call it with a nil event at Wake at the latest.
 func (m *Machine) Step(now Time, event Event) []Action {
 	m.now, m.actions = now, nil
+	if m.born < 0 {
+		m.born = now.Mono
+	}
 	m.fenceIfDue()
 	switch e := event.(type) {
 	case Observed:
 		if e.Seq == m.reading {
-			m.reading = 0
-			m.nextRead = now.Mono + m.pollEvery(e.Doc)
-			m.intents.observe(now.Mono, e.Records)
+			m.intents.observe(now.Mono, m.cfg.Term.D, e.Records)
 			m.learn(e.Doc)
 			m.confirm()
+			m.readDone()
+			if e.Seq > m.missed {
+				m.missed = 0
+			}
 		}
 	case ReadFailed:
 		if e.Seq == m.reading {
-			m.reading = 0
-			m.nextRead = now.Mono + m.pollEvery(m.doc)
+			m.readDone()
 		}
 	case Written:
 		m.written(e)
 	case Idle:
 		if m.phase == draining || m.phase == cutting || m.phase == fenced {
 			m.phase = closed
+			m.nextRenew = now.Mono
 			m.endID()
 		}
 	case Stop:
@@ -155,35 +173,59 @@ func (m *Machine) Step(now Time, event Event) []Action {
 	return m.actions
 }
 
-// learn takes a newer state of the document, received now.
+// readDone sets when to look next.
+func (m *Machine) readDone() {
+	m.reading = 0
+	m.nextRead = m.now.Mono + m.pollEvery()
+	if m.lookAgain {
+		m.lookAgain = false
+		m.nextRead = m.now.Mono
+	}
+}
+
+// learn takes a state of the document, received now. Replies overtake one another: one that is surely older than what is known is left out.
 func (m *Machine) learn(doc Document) {
-	if m.known && doc.Epoch < m.doc.Epoch {
-		return // a late sight of the past
+	if m.known && (doc.Epoch < m.doc.Epoch ||
+		doc.Epoch == m.doc.Epoch && (m.doc.Closing && !doc.Closing || m.doc.Released && !doc.Released)) {
+		return
+	}
+	if doc.Term.T <= 0 {
+		doc.Term = m.cfg.Term // never wait for nothing
 	}
 	if !m.known || doc.Epoch != m.doc.Epoch || doc.Nonce != m.doc.Nonce {
 		m.changedAt = m.now.Mono
 	}
-	seen := make(map[Entry]time.Duration, len(doc.Open))
-	for _, e := range doc.Open {
-		at, known := m.entryAt[e]
-		if !known || doc.Epoch != m.doc.Epoch {
-			at = m.now.Mono
-		}
-		seen[e] = at
+	if !m.known || doc.Epoch != m.doc.Epoch || !slices.Equal(doc.Open, m.doc.Open) {
+		m.entryAt = m.sightings(doc)
 	}
-	m.known, m.doc, m.entryAt = true, doc, seen
+	m.known, m.doc = true, doc
 	if m.isOpen() && (doc.Epoch != m.epoch || doc.Holder != m.cfg.Zone || doc.Released) {
 		m.fence() // somebody else's epoch: our deadline must be over on their clock
 	}
 	if m.phase == serving && doc.Closing && m.drainAt == (Time{}) {
 		m.drainAt = m.now.Add(doc.Term.grace())
 	}
+	if doc.Closing && m.reading == 0 {
+		m.nextRead = min(m.nextRead, m.now.Mono+m.pollEvery())
+	}
+}
+
+// sightings returns since when each entry of doc.Open has been there as it is now.
+func (m *Machine) sightings(doc Document) []time.Duration {
+	at := make([]time.Duration, len(doc.Open))
+	for n, e := range doc.Open {
+		at[n] = m.now.Mono
+		if before := slices.Index(m.doc.Open, e); before >= 0 && doc.Epoch == m.doc.Epoch {
+			at[n] = m.entryAt[before]
+		}
+	}
+	return at
 }
 
 // confirm opens, or keeps open, by a read that proves a renewal of unknown outcome: from when that renewal was first sent.
 func (m *Machine) confirm() {
 	u := m.unsure
-	if u == nil || u.id != m.id() || m.doc.Epoch != u.write.Match.Epoch || m.doc.Holder != m.cfg.Zone {
+	if u == nil || u.id != m.id || m.doc.Epoch != u.write.Match.Epoch || m.doc.Holder != m.cfg.Zone {
 		return
 	}
 	if m.doc.Open.Nonce(u.id) == u.write.Change.Put.Nonce {
@@ -216,7 +258,11 @@ func (m *Machine) written(e Written) {
 	case Refused:
 		m.lookNow()
 	}
-	if e.Outcome != Applied && w.write.Kind != Renew {
+	if e.Outcome == Applied || w.write.Kind == Renew {
+		return
+	}
+	m.missed = m.seq
+	if w.write.Kind == Claim {
 		m.nextWrite = m.now.Mono + m.cfg.Term.P/10 + m.cfg.Jitter(m.cfg.Term.P/2)
 	}
 }
@@ -224,7 +270,7 @@ func (m *Machine) written(e Written) {
 // renewed moves the deadline by the renewal w, and opens the gate if it was closed. The time that counts is when w was first sent.
 func (m *Machine) renewed(w *sent) {
 	deadline := w.at.Add(m.doc.Term.T)
-	if w.id != m.id() || m.stopping || m.doc.Epoch != w.write.Match.Epoch || m.now.Passed(deadline) {
+	if w.id != m.id || m.stopping || m.doc.Epoch != w.write.Match.Epoch || m.now.Passed(deadline) {
 		return
 	}
 	switch m.phase {
@@ -252,9 +298,11 @@ func (m *Machine) fenceIfDue() {
 
 // fence ends this opening for good and cuts what went through it.
 func (m *Machine) fence() {
+	if m.phase != cutting { // else it is being cut already
+		m.actions = append(m.actions, Cut{})
+	}
 	m.phase = fenced
 	m.endID()
-	m.actions = append(m.actions, Cut{})
 }
 
 // leave closes this replica's gate because its process ends; its siblings go on and reap its name.
@@ -286,12 +334,10 @@ func (m *Machine) drainLimit(from Time) Time {
 	return limit
 }
 
-// id is the name under which this replica's current opening renews.
-func (m *Machine) id() string { return m.cfg.Replica + "~" + strconv.Itoa(m.opening) }
-
 // endID gives up the current id for good: every renewal and confirming read still under way for it is abandoned with it.
 func (m *Machine) endID() {
 	m.opening++
+	m.id = m.boot + strconv.Itoa(m.opening)
 	m.unsure = nil
 	if m.writing != nil && m.writing.write.Kind == Renew {
 		m.writing = nil
@@ -301,19 +347,22 @@ func (m *Machine) endID() {
 // endedIDs are the names of this process's former openings that the document still carries.
 func (m *Machine) endedIDs() []string {
 	var ids []string
-	for n := range m.opening {
-		id := m.cfg.Replica + "~" + strconv.Itoa(n)
-		if slices.ContainsFunc(m.doc.Open, func(e Entry) bool { return e.ID == id }) {
-			ids = append(ids, id)
+	for _, e := range m.doc.Open {
+		if e.ID != m.id && strings.HasPrefix(e.ID, m.boot) {
+			ids = append(ids, e.ID)
 		}
 	}
 	return ids
 }
 
-func (m *Machine) lookNow() { m.nextRead = m.now.Mono }
+// lookNow reads as soon as possible: a read under way may have been answered before what it is wanted for.
+func (m *Machine) lookNow() {
+	m.lookAgain = m.reading != 0
+	m.nextRead = m.now.Mono
+}
 
-func (m *Machine) pollEvery(doc Document) time.Duration {
-	if doc.Closing && !doc.Released {
+func (m *Machine) pollEvery() time.Duration {
+	if m.doc.Closing && !m.doc.Released {
 		return pollClosing
 	}
 	return m.cfg.Term.P

@@ -24,18 +24,24 @@ type View struct {
 	Epoch    int64
 	Holder   string
 	Known    bool // the document has been read at least once
-	Ready    bool // false while the zone holds the lease and this replica has not confirmed it
+	Ready    bool // false while the zone holds the lease, or may hold it, and this replica has not confirmed it
 	Closing  bool
-	Stopped  bool // asked to stop, and nothing is under way any more
+	// OrderedAway says that an operator's order stands, or is being carried out, for another zone: load balancers should follow it.
+	OrderedAway bool
+	Stopped     bool // asked to stop, and nothing is under way any more
 }
 
 // View returns the machine's present state.
 func (m *Machine) View() View {
 	v := View{
-		State: m.state(), Open: m.phase == serving, Deadline: m.deadline, Opening: m.id(),
+		State: m.state(), Open: m.phase == serving, Deadline: m.deadline, Opening: m.id,
 		Epoch: m.doc.Epoch, Holder: m.doc.Holder, Known: m.known, Closing: m.doc.Closing,
 	}
-	v.Ready = v.Open || !m.holding() || m.doc.Closing
+	// A replica that could not look for a whole term had better answer 423 than nothing.
+	looked := m.known || m.now.Mono-m.born >= m.cfg.Term.T
+	v.Ready = looked && (v.Open || !m.holding() || m.doc.Closing)
+	v.OrderedAway = m.known && (m.doc.Closing && m.doc.Successor != "" && m.doc.Successor != m.cfg.Zone ||
+		m.doc.Holder != m.cfg.Zone && !m.doc.Released && m.intents.overrideStands(&m.doc))
 	v.Stopped = m.stopping && m.phase == closed && (!m.holding() || !m.doc.Closing || len(m.endedIDs()) == 0)
 	return v
 }
@@ -74,6 +80,9 @@ func (m *Machine) Wake() time.Duration {
 		sooner(m.now.Mono + (m.deadline.Wall - m.now.Wall))
 		sooner(m.cutAt.Mono)
 		sooner(m.drainAt.Mono)
+	}
+	if !m.known {
+		sooner(m.born + m.cfg.Term.T) // Ready changes
 	}
 	if m.writing == nil {
 		sooner(m.nextRenew)

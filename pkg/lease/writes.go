@@ -11,10 +11,16 @@ func RenewWrite(epoch int64, holder, id, nonce string, ended []string) Write {
 	}
 }
 
-// ClaimWrite makes zone the holder of the epoch after doc's. It opens nobody.
+// ClaimWrite makes zone the holder of the epoch after doc's. It opens nobody. The successor of a close that nobody finished claims under
+// the order that made it the successor, as a handover would have; every other claim ends an order.
 func ClaimWrite(doc Document, zone, nonce string, term Term) Write {
 	change := newEpoch(doc.Epoch+1, zone, nonce)
-	change.Override, change.Basis, change.Term = new(false), &map[string]int64{}, &term
+	change.Term = &term
+	if doc.Closing && doc.Successor == zone {
+		change.Override = new(true)
+	} else {
+		change.Override, change.Basis = new(false), &map[string]int64{}
+	}
 	return Write{Kind: Claim, Match: Match{Epoch: doc.Epoch, Nonce: &doc.Nonce}, Change: change}
 }
 
