@@ -30,8 +30,8 @@ type Config struct {
 	Routes      Routes
 	Certificate func() (*tls.Certificate, error) // the public certificate, asked at every handshake
 	UpstreamCA  *x509.CertPool                   // verifies https upstreams; nil means the system's roots
-	ZoneURLs    map[string]string // zone key → public URL; a 423 names the active zone's
-	Redirect    int               // 3xx that sends browsers to the active zone; 0 means none
+	ZoneURLs    map[string]string                // zone key → public URL; a 423 names the active zone's
+	Redirect    int                              // 3xx that sends browsers to the active zone; 0 means none
 	Lease       lease.Config
 	Store       Store
 	Clock       func() lease.Time

@@ -34,7 +34,9 @@ type memoryStore struct {
 	down    bool
 }
 
-func newMemoryStore() *memoryStore { return &memoryStore{doc: lease.Document{Nonce: "first", Term: fastTerm()}} }
+func newMemoryStore() *memoryStore {
+	return &memoryStore{doc: lease.Document{Nonce: "first", Term: fastTerm()}}
+}
 
 func (s *memoryStore) Read(context.Context) (lease.Document, []lease.Record, error) {
 	s.mu.Lock()

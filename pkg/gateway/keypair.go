@@ -23,7 +23,9 @@ type KeyPair struct {
 const keyPairCheck = 5 * time.Second
 
 // NewKeyPair returns the pair in the PEM files certificate (with its chain) and key, which may be one file. The key is not encrypted.
-func NewKeyPair(certificate, key string) *KeyPair { return &KeyPair{certificate: certificate, key: key} }
+func NewKeyPair(certificate, key string) *KeyPair {
+	return &KeyPair{certificate: certificate, key: key}
+}
 
 // Get returns the pair as the files have it, at most 5 s old. Files that cannot be used after a good load leave that load in place.
 func (k *KeyPair) Get() (*tls.Certificate, error) {
