@@ -221,6 +221,22 @@ func TestRunLosesARace(t *testing.T) {
 	})
 }
 
+// A lost race is run again at once, not in the next round.
+func TestRunLosesARaceToAConfirmation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, s := time.Now(), newMemory("a")
+		s.meddle = func(i *mongo.Intent) {
+			if s.intent.Version == "v1" { // the first write only said what the resolvers see
+				s.meddle = nil
+				i.Confirmed++
+			}
+		}
+		if _, _, err := run(t, &script{text: "b"}, s); err != nil || s.intent.PointsAt != "b" || s.intent.Since.Sub(began) != 2*time.Second {
+			t.Errorf("got %+v, moved %s after the start, %v; want a move in the third round", s.intent.Record, s.intent.Since.Sub(began), err)
+		}
+	})
+}
+
 func TestRunWritesOfUnknownOutcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newMemory("a")
@@ -232,7 +248,7 @@ func TestRunWritesOfUnknownOutcome(t *testing.T) {
 			return nil
 		}
 		sum, log, err := run(t, &script{text: "b"}, s)
-		if err != nil || s.intent.Seq != 5 || sum.Moves != 1 || sum.Failures != 1 || strings.Count(log, "intent moved") != 1 {
+		if err != nil || s.intent.Seq != 5 || sum.Moves != 1 || sum.Failures != 1 || sum.LostRaces != 0 || strings.Count(log, "intent moved") != 1 {
 			t.Errorf("got %+v, %+v, %v; want one change, once", sum, s.intent.Record, err)
 		}
 		if got, want := s.entries(), "intent/a/4 c>a 0, intent/a/5 a>b 7"; got != want {
