@@ -117,10 +117,3 @@ build_all() {
     mv -f "$BIN/.kubectl.new" "$BIN/kubectl"
   fi
 }
-
-# locate_tools : sets KUBE and COREDNS, and refuses when they are not built.
-locate_tools() {
-  KUBE=$(tool_path kube)
-  COREDNS=$(tool_path coredns)
-  if [ ! -x "$KUBE" ] || [ ! -x "$COREDNS" ]; then fail "Kubernetes and CoreDNS are not built" "hack/sandbox build"; fi
-}

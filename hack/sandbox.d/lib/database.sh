@@ -4,6 +4,9 @@
 
 DB_ROUTER_PORTS=(27017 27018)
 
+# database_routers : what global.database.mongo.host is set to.
+database_routers() { printf "$DB_IP:%s\n" "${DB_ROUTER_PORTS[@]}" | paste -sd,; }
+
 # database_start ENVDIR
 database_start() {
   require_up
@@ -25,7 +28,7 @@ database_start() {
   fi
   rm -f "$dir/router.pass"
   echo "$env" > "$dir/environment"
-  echo "database: $(cat "$dir/kind"), routers $(printf "$DB_IP:%s " "${DB_ROUTER_PORTS[@]}"), certificates of $certs"
+  echo "database: $(cat "$dir/kind"), routers $(database_routers), certificates of $certs"
 }
 
 # database_passphrase ENVDIR : asks the plugin for the router key's passphrase. It goes to a file that only root reads, for
@@ -74,7 +77,7 @@ port_open() { (exec 3<> "/dev/tcp/$DB_IP/$1") 2> /dev/null; }
 standin_start() {
   local dir=$STATE/database port
   build_program ./hack/mongo-standin mongo-standin
-  database_spawn standin "$CACHE/dev/mongo-standin" --listen "$(printf "$DB_IP:%s\n" "${DB_ROUTER_PORTS[@]}" | paste -sd,)" \
+  database_spawn standin "$CACHE/dev/mongo-standin" --listen "$(database_routers)" \
     --tls-cert-key "$1/mongodb-router-full.pem" --tls-cert-key-pass-file "$dir/router.pass" --tls-ca "$1/ca-chain-system.pem" \
     --dialect "${MONGO_STANDIN_DIALECT:-4.0}" --data "$dir/data.bson" --admin-user CN=mongodb-admin,OU=users,O=mongodb
   for port in "${DB_ROUTER_PORTS[@]}"; do database_wait standin "$port"; done

@@ -4,7 +4,7 @@
 dns_up() {
   local dir=$STATE/dns
   mkdir -p "$dir"
-  [ -e "$dir/hosts" ] || dns_write_hosts none
+  [ -e "$dir/zone" ] || dns_write none
   cat > "$dir/resolv.conf" <<TEXT
 nameserver $DNS_IP
 options timeout:1 attempts:2
@@ -14,10 +14,8 @@ TEXT
 $DOMAIN:53 {
     bind $DNS_IP
     errors
-    hosts "$dir/hosts" $DOMAIN {
-        ttl 1
+    file "$dir/zone" $DOMAIN {
         reload 100ms
-        no_reverse
     }
 }
 .:53 {
@@ -33,23 +31,30 @@ TEXT
   wait_until 20 dns_answers "a.$DOMAIN" "$WAN_NET.11" || { tail -n 5 "$dir/log" >&2; fail "the DNS server does not answer" "its log is $dir/log"; }
 }
 
-# dns_write_hosts ADDRESS|none : the new file takes the old one's place at once.
-dns_write_hosts() {
+# dns_write ADDRESS|none : the zone file with the global record at ADDRESS, or without one (NXDOMAIN). It takes the old one's
+# place at once; the server reads it when its serial number is a new one.
+dns_write() {
+  local file=$STATE/dns/zone serial=0
+  [ ! -e "$file" ] || serial=$(awk '$2 == "SOA" { print $5 }' "$file")
   {
-    echo "$WAN_NET.11 a.$DOMAIN"
-    echo "$WAN_NET.12 b.$DOMAIN"
-    [ "$1" = none ] || echo "$1 api.$DOMAIN"
-  } > "$STATE/dns/hosts.new"
-  mv "$STATE/dns/hosts.new" "$STATE/dns/hosts"
+    echo "\$TTL 1"
+    echo "@ SOA ns.$DOMAIN. nobody.$DOMAIN. $((serial + 1)) 1 1 60 1"
+    echo "@ NS ns.$DOMAIN."
+    echo "ns A $DNS_IP"
+    echo "a A $WAN_NET.11"
+    echo "b A $WAN_NET.12"
+    [ "$1" = none ] || echo "api A $1"
+  } > "$file.new"
+  mv "$file.new" "$file"
 }
 
 # with_names CMD… : runs CMD so that the sandbox's names, and only they, resolve: in a mount namespace of its own, where
-# /etc/resolv.conf is the sandbox's.
+# /etc/resolv.conf is the sandbox's. (--no-mtab: else mount makes a /run/mount that stays.)
 with_names() {
   # shellcheck disable=SC2016 # the inner shell expands these
   unshare --mount --propagation private bash -c '
-    mount --bind "$0/resolv.conf" /etc/resolv.conf || exit 125
-    [ ! -e /etc/nsswitch.conf ] || mount --bind "$0/nsswitch.conf" /etc/nsswitch.conf || exit 125
+    mount --no-mtab --bind "$0/resolv.conf" /etc/resolv.conf || exit 125
+    [ ! -e /etc/nsswitch.conf ] || mount --no-mtab --bind "$0/nsswitch.conf" /etc/nsswitch.conf || exit 125
     exec "$@"' "$STATE/dns" "$@"
 }
 
@@ -69,7 +74,7 @@ dns_record() {
     address=$ZONE_IP target=$ZONE
   fi
   running "$STATE/dns/pid" > /dev/null || fail "the DNS server does not run" "hack/sandbox up"
-  dns_write_hosts "${address:-none}"
+  dns_write "${address:-none}"
   wait_until 10 dns_answers "api.$DOMAIN" "$address" || fail "the DNS server still answers \"$(dns_lookup "api.$DOMAIN")\"" "its log is $STATE/dns/log"
   # An empty answer is also what a dead server gives.
   dns_answers "a.$DOMAIN" "$WAN_NET.11" || fail "the DNS server does not answer" "its log is $STATE/dns/log"

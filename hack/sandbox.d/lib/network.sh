@@ -86,9 +86,9 @@ zone_network_up() {
   nsenter --net="/run/netns/$ZONE_NS" sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'
   # Two tables: pods leave the node under its address (nobody outside knows theirs); and the fence, the last hook of all.
   nsenter --net="/run/netns/$ZONE_NS" nft -f - <<NFT
-table ip masquerade
-delete table ip masquerade
-table ip masquerade {
+table ip pods
+delete table ip pods
+table ip pods {
   chain postrouting {
     type nat hook postrouting priority srcnat;
     oifname "eth0" ip saddr $POD_CIDR masquerade

@@ -15,7 +15,8 @@ spawn() {
   shift 2
   (
     exec 9>&- < /dev/null >> "$log" 2>&1
-    echo "$BASHPID $(start_time "$BASHPID")" > "$record"
+    local self=$BASHPID # inside a substitution it would be another one
+    echo "$self $(start_time "$self")" > "$record"
     exec setsid "$@"
   ) &
   disown

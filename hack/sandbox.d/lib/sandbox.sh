@@ -7,12 +7,15 @@ sandbox_up() {
   take_lock
   mkdir -p "$STATE"
   network_check_owner
-  trap 'say "up did not finish; run it again to go on, or hack/sandbox down"' EXIT
+  # Background jobs do not see a Ctrl-C; without the kill they would wait on for their zones.
+  trap 'kill "${jobs[@]}" 2> /dev/null; say "up did not finish; run it again to go on, or hack/sandbox down"' EXIT
   images_build
   network_up
   dns_up
   for zone in "${ZONES[@]}"; do
     (
+      trap - EXIT
+      exec 9>&- # what this job starts may outlive the command, and must not keep its lock
       select_zone "$zone"
       zone_start
       zone_wait
@@ -66,7 +69,7 @@ sandbox_status() {
     return 1
   fi
   network_check_owner
-  locate_tools
+  KUBE=$(readlink -f "$BIN/kubectl") # any will do to ask whether a zone is ready
   for zone in "${ZONES[@]}"; do
     select_zone "$zone"
     wire=connected state=ready

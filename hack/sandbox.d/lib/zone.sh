@@ -125,7 +125,8 @@ zone_explain() {
 zone_load() {
   local outer inner
   outer=$(running "$ZONE_DIR/pid") || fail "$ZONE does not run" "hack/sandbox up"
-  read -r inner _ < "/proc/$outer/task/$outer/children" || fail "$ZONE has no first process" "hack/sandbox down, then up"
+  read -r inner _ <<< "$(cat "/proc/$outer/task/$outer/children")"
+  [ -n "$inner" ] || fail "$ZONE has no first process" "hack/sandbox down, then up"
   nsenter --target "$inner" --mount --pid ctr -a /run/containerd/containerd.sock -n k8s.io images import - < "$1" > /dev/null ||
     fail "$ZONE: cannot import ${1##*/}"
 }
