@@ -8,6 +8,10 @@ func commands(f *Factory) []*cobra.Command {
 		newInitCmd(f),
 		newZoneCmd(f),
 		newValueCmd(f),
+		newPKICmd(f),
+		newRenderCmd(f),
+		newDeployCmd(f),
+		newMaintenanceCmd(f),
 		newVersionCmd(f),
 	}
 }

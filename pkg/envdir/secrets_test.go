@@ -1,12 +1,10 @@
 package envdir
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"filippo.io/age"
 
@@ -182,19 +180,4 @@ func TestSecretsFromElsewhere(t *testing.T) {
 	if _, _, err := k.secrets(d).Get("x"); err == nil || strings.Contains(err.Error(), "hush") {
 		t.Errorf("malformed file: %v", err)
 	}
-}
-
-func TestLockCertificates(t *testing.T) {
-	_, d := newDesk(t)
-	unlock, err := d.LockCertificates(t.Context())
-	check(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := d.LockCertificates(ctx); err == nil {
-		t.Error("two hold the lock")
-	}
-	unlock()
-	again, err := d.LockCertificates(t.Context())
-	check(t, err)
-	again()
 }
