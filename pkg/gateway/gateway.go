@@ -2,7 +2,7 @@
 // this replica holds a confirmed lease.
 //
 // Invariant: a request is proxied, and every piece of it written, only while the gate's current opening holds. Every error, unknown
-// state and restart means closed. The HTTP surface is that of docs/architecture.md; pkg/lease decides, pkg/mongo stores.
+// state and restart means closed. The HTTP surface is that of docs/failover.md; pkg/lease decides, pkg/mongo stores.
 package gateway
 
 import (
