@@ -32,7 +32,7 @@ type Passphrases interface {
 
 // Certificates are the certificates of one environment: Ensure makes those in its directory what they shall be, the other methods give
 // out what a deployment puts into Secrets. Its methods may be called by several goroutines at once; two processes must not call Ensure at
-// once (envdir.Dir.LockCertificates).
+// once (envdir.Dir.Lock).
 type Certificates struct {
 	Files       Files
 	Passphrases Passphrases

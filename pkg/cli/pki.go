@@ -38,7 +38,7 @@ func (f *Factory) notify(text string) { fmt.Fprintln(f.IO.ErrOut, text) }
 // ensureCertificates makes the environment's certificates what they shall be, under the directory's lock, and returns what it did and
 // the certificates as they are then. force is as in bootstrap.Desired.
 func (f *Factory) ensureCertificates(ctx context.Context, dir *envdir.Dir, force []string) ([]bootstrap.Change, *bootstrap.Certificates, error) {
-	unlock, err := dir.LockCertificates(ctx)
+	unlock, err := dir.Lock(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

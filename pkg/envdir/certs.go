@@ -1,7 +1,6 @@
 package envdir
 
 import (
-	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -35,7 +34,3 @@ func (d *Dir) CertificateFiles() ([]string, error) {
 	slices.Sort(names)
 	return names, nil
 }
-
-// LockCertificates takes the directory for one writer of certificates and passphrases. It is the directory's own lock (Lock), since new
-// certificates edit aporeto.yaml too; what was read before it was given may have changed.
-func (d *Dir) LockCertificates(ctx context.Context) (unlock func(), err error) { return d.Lock(ctx) }
