@@ -76,6 +76,14 @@ func (p *progress) say(line string) {
 	p.draw()
 }
 
+// settle leaves the live lines where they are, as lines of the past.
+func (p *progress) settle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.drawn = 0
+	clear(p.status)
+}
+
 // erase takes the live lines away.
 func (p *progress) erase() {
 	if p.width != nil && p.drawn > 0 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,7 @@ func (v *valueFlags) add(cmd *cobra.Command) {
 }
 
 // layers returns the flags' values, weakest first.
-func (v *valueFlags) layers(f *Factory) ([]values.Layer, error) {
+func (v *valueFlags) layers(f *Factory, schemas *values.Schemas) ([]values.Layer, error) {
 	var layers []values.Layer
 	for _, name := range v.files {
 		path := name
@@ -50,69 +51,123 @@ func (v *valueFlags) layers(f *Factory) ([]values.Layer, error) {
 		layers = append(layers, layer)
 	}
 	for _, set := range v.sets {
-		key, literal, ok := strings.Cut(set, "=")
-		if !ok {
-			return nil, hint.Wrap(usagef("--set %q has no value", set), "--set gateway.replicas=3")
-		}
-		path, err := values.ParsePath(key)
+		layer, err := setLayer(schemas, set)
 		if err != nil {
-			return nil, usagef("--set %q: %w", set, err)
-		}
-		layer, err := values.SetLayer("--set "+key, path, values.Infer(literal))
-		if err != nil {
-			return nil, usagef("--set %q: %w", set, err)
+			return nil, err
 		}
 		layers = append(layers, layer)
 	}
 	return layers, nil
 }
 
+// setLayer reads one key=value as value set does.
+func setLayer(schemas *values.Schemas, set string) (values.Layer, error) {
+	key, word, ok := strings.Cut(set, "=")
+	if !ok {
+		return values.Layer{}, hint.Wrap(usagef("--set %q has no value", set), "--set gateway.replicas=3")
+	}
+	path, err := values.ParsePath(key)
+	if err != nil {
+		return values.Layer{}, usagef("--set %q: %w", set, err)
+	}
+	value, err := schemas.Literal(path, word)
+	if err != nil {
+		return values.Layer{}, usagef("--set %q: %w", set, err)
+	}
+	doc, _, err := values.Set("--set", nil, path, value)
+	if err != nil {
+		return values.Layer{}, usagef("--set %q: %w", set, err)
+	}
+	return values.ParseLayer("--set "+key, doc)
+}
+
 // wishes reads what zones are to be: the environment's files, the facts of each zone, the values of one call.
 type wishes struct {
-	dir   *envdir.Dir
-	env   *environment.Environment
-	extra []values.Layer // of one call
+	f       *Factory
+	dir     *envdir.Dir
+	env     *environment.Environment
+	schemas *values.Schemas
+	extra   []values.Layer // of one call
+}
+
+// wishes loads the environment and the flags of one call.
+func (f *Factory) wishes(flags *valueFlags) (*wishes, error) {
+	dir, env, err := f.Load()
+	if err != nil {
+		return nil, err
+	}
+	schemas, err := f.schemas()
+	if err != nil {
+		return nil, err
+	}
+	extra, err := flags.layers(f, schemas)
+	return &wishes{f: f, dir: dir, env: env, schemas: schemas, extra: extra}, err
 }
 
 // of returns what each of zones is to be, and all problems of all of them in one error.
 func (w *wishes) of(zones []zone.Zone) ([]plan.Wanted, error) {
-	schemas, err := chartSchemas()
-	if err != nil {
-		return nil, err
-	}
-	defaults, err := chartDefaults()
-	if err != nil {
-		return nil, err
-	}
-	trust, err := w.trust()
+	known, err := w.known()
 	if err != nil {
 		return nil, err
 	}
 	wanted := make([]plan.Wanted, len(zones))
 	var failures zone.Failures
 	for i, z := range zones {
-		files, err := w.dir.ValueLayers(&z)
-		if err != nil {
-			failures = append(failures, zone.Failure{Zone: z, Err: err})
-			continue
-		}
-		layers := append([]values.Layer{trust}, files...)
-		layers = append(layers, w.facts(z))
-		layers = append(layers, w.extra...)
-		if err := schemas.Validate(values.Merge(append(defaults, layers...)...)); err != nil {
+		if wanted[i], err = w.one(z, known); err != nil {
 			failures = append(failures, zone.Failure{Zone: z, Err: err})
 		}
-		wanted[i].Zone = z
-		wanted[i].ControlPlane, wanted[i].AutoMaintenance = values.Merge(layers...).Charts()
 	}
 	return wanted, valueProblems(failures, len(zones))
+}
+
+// one returns what z is to be. The charts' defaults are not in it: Helm lays them under it by itself, and a release then stores only
+// what was really set.
+func (w *wishes) one(z zone.Zone, known []values.Layer) (plan.Wanted, error) {
+	whole, err := w.f.tree(w.dir, w.env, &z, w.extra...)
+	if err != nil {
+		return plan.Wanted{}, err
+	}
+	if err := w.schemas.Validate(whole); err != nil {
+		return plan.Wanted{}, err
+	}
+	files, err := w.dir.ValueLayers(&z)
+	if err != nil {
+		return plan.Wanted{}, err
+	}
+	set := values.Merge(slices.Concat(known, files, []values.Layer{w.facts(z)}, w.extra)...)
+	wanted := plan.Wanted{Zone: z}
+	wanted.ControlPlane, wanted.AutoMaintenance = set.Charts()
+	return wanted, nil
 }
 
 func (w *wishes) facts(z zone.Zone) values.Layer {
 	return values.Facts{Environment: w.env.ID, Zone: z.Name, Zones: len(w.env.Zones), Generation: w.env.CertificateGeneration}.Layer()
 }
 
-// trust is the weakest layer: where the environment signs the public certificates itself, the auto-maintenance job trusts its CA without
+// known are the weakest layers: what the environment as a whole suggests.
+func (w *wishes) known() ([]values.Layer, error) {
+	trust, err := w.trust()
+	if err != nil {
+		return nil, err
+	}
+	urls := map[string]any{}
+	for _, z := range w.env.Zones {
+		tree, err := w.f.tree(w.dir, w.env, &z)
+		if err != nil {
+			return nil, err
+		}
+		if api, ok := tree.Lookup(values.Path{values.Global, "public", "api"}); ok && api != "" {
+			urls[zone.Key(z.Name)] = api
+		}
+	}
+	if len(urls) == 0 {
+		return []values.Layer{trust}, nil
+	}
+	addresses := values.Layer{Name: "global.public.api of every zone", Values: map[string]any{values.Global: map[string]any{"zoneURLs": urls}}}
+	return []values.Layer{trust, addresses}, nil
+}
+
+// trust is a layer: where the environment signs the public certificates itself, the auto-maintenance job trusts its CA without
 // being told. Where a zone has a certificate of the user's own, the user says whom to trust.
 func (w *wishes) trust() (values.Layer, error) {
 	name := environment.CertsDir + "/" + pki.PublicChain + ".pem"

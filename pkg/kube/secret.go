@@ -1,13 +1,19 @@
 package kube
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"io"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
 )
 
 // Secret is one Secret of the zone's namespace.
@@ -89,4 +95,26 @@ func (c *Client) DeleteSecrets(ctx context.Context, labels map[string]string) (d
 		deleted = append(deleted, secret.Name)
 	}
 	return deleted, nil
+}
+
+// ParseSecrets reads a stream of YAML documents that are Secrets, as Object made them, and returns their content by name.
+func ParseSecrets(data []byte) (map[string]map[string][]byte, error) {
+	secrets := map[string]map[string][]byte{}
+	documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
+	for {
+		document, err := documents.Read()
+		if errors.Is(err, io.EOF) {
+			return secrets, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("parse Secrets: %w", err)
+		}
+		var secret corev1.Secret
+		if err := yaml.UnmarshalStrict(document, &secret); err != nil {
+			return nil, fmt.Errorf("parse Secrets: %w", err)
+		}
+		if secret.Name != "" {
+			secrets[secret.Name] = secret.Data
+		}
+	}
 }

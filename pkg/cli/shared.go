@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"slices"
+
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/bootstrap"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/plan"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/zone"
+)
+
+// shared is what all zones of a deploy share and what is made once, before any of them is touched.
+type shared struct {
+	f            *Factory
+	want         *wishes
+	progress     *progress
+	certificates *bootstrap.Certificates // set by ensure
+}
+
+// ensure makes certificates, then users and lease.
+func (s *shared) ensure(ctx context.Context) error {
+	// Every zone of the environment counts, not only the chosen ones: their users are roles' owners too, and the routers' certificate is
+	// one for all.
+	wanted, err := s.want.of(s.want.env.Zones)
+	if err != nil {
+		return err
+	}
+	hosts := make([]string, 0, len(wanted))
+	for _, w := range wanted {
+		if host := w.Hosts(); host != "" && !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	s.progress.settle()
+	if err := s.pki(ctx); err != nil {
+		return err
+	}
+	services := make([][]plan.Service, len(wanted))
+	for i, w := range wanted {
+		services[i] = plan.Services(w.ControlPlane)
+	}
+	return s.database(ctx, hosts, plan.Union(services...))
+}
+
+// pki makes the certificates and reads the environment again: its certificates' generation may have been raised.
+func (s *shared) pki(ctx context.Context) error {
+	changes, certificates, err := s.f.ensureCertificates(ctx, s.want.dir, nil)
+	for _, change := range changes {
+		s.progress.say("certificates: " + change.String())
+	}
+	if err != nil {
+		return err
+	}
+	s.certificates, s.want.env = certificates, certificates.Environment
+	s.certificates.Notify = s.progress.say
+	return nil
+}
+
+func (s *shared) database(ctx context.Context, hosts []string, services []plan.Service) error {
+	users := make([]bootstrap.ServiceUser, len(services))
+	for i, service := range services {
+		users[i] = bootstrap.ServiceUser{Service: service.Name, Database: service.Database}
+		for _, role := range service.Roles {
+			users[i].Roles = append(users[i].Roles, mongo.Role{Role: role.Role, DB: role.DB})
+		}
+	}
+	trust, err := s.certificates.MongoTrust()
+	if err != nil {
+		return err
+	}
+	admin, err := s.certificates.AdminTLS()
+	if err != nil {
+		return err
+	}
+	for _, host := range hosts {
+		uri, err := mongo.URI(host, "")
+		if err != nil {
+			return err
+		}
+		client, err := mongo.Connect(ctx, mongo.Options{URI: uri, CA: trust, AppName: "kubectl-aporeto", Retry: true,
+			Certificate: func() (*tls.Certificate, error) { return &admin, nil }})
+		if err != nil {
+			return err
+		}
+		changes, err := s.bootstrap(ctx, client, users)
+		for _, change := range changes {
+			s.progress.say("MongoDB: " + change)
+		}
+		if closing := client.Close(context.WithoutCancel(ctx)); err == nil {
+			err = closing
+		}
+		if err != nil {
+			return hint.Wrap(fmt.Errorf("MongoDB %s: %w", host, err), "nothing was touched in any zone; kubectl aporeto value get global.database.mongo.host")
+		}
+	}
+	return nil
+}
+
+func (s *shared) bootstrap(ctx context.Context, client *mongo.Client, users []bootstrap.ServiceUser) ([]string, error) {
+	if err := client.Probe(ctx); err != nil {
+		return nil, err
+	}
+	return bootstrap.EnsureDatabase(ctx, client, s.want.env.ID, s.want.env.Zones, users)
+}
+
+// issue returns the content of a Secret; reissued says why the certificate in have was not kept.
+func issue(certificates *bootstrap.Certificates, z zone.Zone, s plan.Secret, have map[string][]byte) (data map[string][]byte, reissued string, err error) {
+	switch s.Kind {
+	case plan.ServiceSecret:
+		return certificates.ServiceSecret(s.Service, s.Names, have)
+	case plan.GatewaySecret:
+		data, err = certificates.ZoneSecret(bootstrap.Gateway, z.Name)
+	case plan.MaintenanceSecret:
+		data, err = certificates.ZoneSecret(bootstrap.Maintenance, z.Name)
+	case plan.PublicSecret:
+		return certificates.PublicSecret(z, s.Names, have)
+	default:
+		err = fmt.Errorf("unknown kind of Secret %d", s.Kind)
+	}
+	return data, "", err
+}
