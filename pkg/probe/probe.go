@@ -203,6 +203,6 @@ func (p *Prober) connect(ctx context.Context, resolver string) (net.Conn, error)
 // newNonce returns 128 random bits in hexadecimal.
 func newNonce() string {
 	var b [16]byte
-	rand.Read(b[:]) //nolint:errcheck // never fails (crypto/rand, since Go 1.24)
+	_, _ = rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
 }
