@@ -101,15 +101,15 @@ func (o *zoneAddOptions) run(ctx context.Context) error {
 	}
 	z.Kubeconfig = o.ownKubeconfig(dir)
 	zones, note := firstZones(env, z, &config, o.noDefault)
-	o.recordUIDs(ctx, zones)
+	unknown := o.recordUIDs(ctx, zones)
 	if len(zones) == 2 && zones[0].ClusterUID != "" && zones[0].ClusterUID == zones[1].ClusterUID {
 		note = fmt.Sprintf("no zone default was made: the current context %q is the same cluster as %q", zones[0].Context, z.Context)
 		zones = zones[1:]
 	}
-	return o.write(ctx, dir, zones, note)
+	return o.write(ctx, dir, zones, unknown, note)
 }
 
-func (o *zoneAddOptions) write(ctx context.Context, dir *envdir.Dir, zones []zone.Zone, note string) error {
+func (o *zoneAddOptions) write(ctx context.Context, dir *envdir.Dir, zones []zone.Zone, unknown map[string]error, note string) error {
 	_, err := dir.Update(ctx, environment.File, 0o644, func(data []byte) ([]byte, error) {
 		for _, z := range zones {
 			var err error
@@ -129,7 +129,7 @@ func (o *zoneAddOptions) write(ctx context.Context, dir *envdir.Dir, zones []zon
 		}
 		fmt.Fprintf(o.f.IO.Out, "zone %s added: context %s, namespace %s, values %s\n", z.Name, z.Context, z.Namespace, file)
 		if z.ClusterUID == "" {
-			fmt.Fprintf(o.f.IO.ErrOut, "zone %s: the cluster did not answer within %s; the first deploy records its identity\n", z.Name, lookTime)
+			fmt.Fprintf(o.f.IO.ErrOut, "zone %s: the cluster's identity is not known yet, the first deploy records it: %v\n", z.Name, unknown[z.Name])
 		}
 	}
 	if note != "" {
@@ -154,29 +154,41 @@ func firstZones(env *environment.Environment, z zone.Zone, config *clientcmdapi.
 	return []zone.Zone{{Name: defaultZone, Context: current, Namespace: z.Namespace, Kubeconfig: z.Kubeconfig}, z}, ""
 }
 
-// recordUIDs asks the zones' clusters who they are, all at once. One that does not answer in time stays without: unknown is not an error.
-func (o *zoneAddOptions) recordUIDs(ctx context.Context, zones []zone.Zone) {
-	ctx, cancel := context.WithTimeout(ctx, lookTime)
+// recordUIDs asks the zones' clusters who they are, all at once, and returns why one stays without: unknown is not an error.
+func (o *zoneAddOptions) recordUIDs(ctx context.Context, zones []zone.Zone) map[string]error {
+	ctx, cancel := context.WithTimeoutCause(ctx, lookTime, fmt.Errorf("no answer within %s", lookTime))
 	defer cancel()
-	uids := make([]chan string, len(zones))
+	type answer struct {
+		uid string
+		err error
+	}
+	answers := make([]chan answer, len(zones))
 	for i, z := range zones {
-		uids[i] = make(chan string, 1)
+		answers[i] = make(chan answer, 1)
 		// Not waited for: a credential plugin of the kubeconfig may ignore ctx, and two seconds are promised.
 		go func() {
-			if config, err := o.restConfig(z); err == nil {
-				if uid, err := kube.ClusterUID(ctx, config); err == nil {
-					uids[i] <- uid
-				}
-			}
-			close(uids[i])
+			uid, err := o.clusterUID(ctx, z)
+			answers[i] <- answer{uid, err}
 		}()
 	}
+	unknown := map[string]error{}
 	for i := range zones {
 		select {
-		case zones[i].ClusterUID = <-uids[i]:
+		case a := <-answers[i]:
+			zones[i].ClusterUID, unknown[zones[i].Name] = a.uid, a.err
 		case <-ctx.Done():
+			unknown[zones[i].Name] = context.Cause(ctx)
 		}
 	}
+	return unknown
+}
+
+func (o *zoneAddOptions) clusterUID(ctx context.Context, z zone.Zone) (string, error) {
+	config, err := o.restConfig(z)
+	if err != nil {
+		return "", err
+	}
+	return kube.ClusterUID(ctx, config)
 }
 
 // restConfig reaches the context of the flags as all of them say, and any other by the kubeconfig alone.

@@ -13,19 +13,22 @@ const (
 // Facts are what the plugin knows of a zone and no file has to say.
 type Facts struct {
 	Environment string // the environment's id
-	Zone        string // the zone's name as written
+	Zone        string // the zone's name as written; "" where no zone is meant
 	Zones       int    // how many zones the environment has; 1 means standing intent
 	Generation  int    // certificates.generation of aporeto.yaml
 }
 
 // Layer returns the facts as a layer, to be merged over the files.
 func (f Facts) Layer() Layer {
-	return Layer{Name: "facts of the zone", Values: map[string]any{Global: map[string]any{
+	global := map[string]any{
 		"environment":  f.Environment,
-		"zone":         f.Zone,
 		"zones":        int64(f.Zones),
 		"certificates": map[string]any{"generation": int64(f.Generation)},
-	}}}
+	}
+	if f.Zone != "" {
+		global["zone"] = f.Zone
+	}
+	return Layer{Name: "facts", Values: map[string]any{Global: global}}
 }
 
 // ChartDefaults lays the values.yaml of the two charts out as the weakest layers of a zone's tree.
