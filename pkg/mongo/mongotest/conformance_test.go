@@ -29,8 +29,17 @@ type facts struct {
 // TestConformance states what a real 4.0.19 cluster was observed to do, and runs
 // against the stand-in or, unchanged, against the cluster of EnvURI. Where
 // later servers differ the fact says so by version.
-func TestConformance(t *testing.T) {
-	srv := Target(t)
+func TestConformance(t *testing.T) { conform(t, Target(t)) }
+
+// TestConformanceDialects holds the stand-in's other dialects to the same facts.
+func TestConformanceDialects(t *testing.T) {
+	for _, d := range []Dialect{Dialect42, Dialect44} {
+		t.Run(string(d), func(t *testing.T) { conform(t, Start(t, Options{Config: Config{Dialect: d}})) })
+	}
+}
+
+func conform(t *testing.T, srv *Server) {
+	t.Helper()
 	f := &facts{srv: srv, admin: srv.AdminClient(), host: firstHost(t, srv), tag: fmt.Sprintf("%08x", rand.Uint32())}
 	f.db = "conformance_" + f.tag
 	var info struct {

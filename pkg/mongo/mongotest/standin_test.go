@@ -256,4 +256,3 @@ func TestCloseIsSwift(t *testing.T) {
 		t.Error("an answer after Close")
 	}
 }
-
