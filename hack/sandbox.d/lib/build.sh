@@ -10,13 +10,13 @@ package_of() {
     /usr/lib/cni/*) echo containernetworking-plugins ;;
     nft) echo nftables ;;
     ip) echo iproute2 ;;
-    flock | nsenter | setsid | unshare | mountpoint) echo util-linux ;;
+    flock | nsenter | setpriv | setsid | unshare | mountpoint) echo util-linux ;;
   esac
 }
 
 install_packages() {
   local want=() program
-  for program in containerd ctr runc /usr/lib/cni/ptp nft ip flock nsenter setsid unshare mountpoint; do
+  for program in containerd ctr runc /usr/lib/cni/ptp nft ip flock nsenter setpriv setsid unshare mountpoint; do
     command -v "$program" > /dev/null || want+=("$(package_of "$program")")
   done
   [ ${#want[@]} -gt 0 ] || return 0
@@ -71,7 +71,7 @@ build_tool() {
     say "building $name, once; $2. The result is kept in $BIN"
     began=$SECONDS
     log=$CACHE/build-$name.log
-    heartbeat "$name" &
+    heartbeat "$name" "$BASHPID" &
     beat=$!
     trap 'kill "$beat" 2> /dev/null; rm -f "$target.new"' EXIT
     if ! (cd "$HERE/tools/$name" && env GOFLAGS='' GOWORK=off CGO_ENABLED=0 go build -trimpath -ldflags="$(tool_flags "$name")" -o "$target.new" .) > "$log" 2>&1; then
@@ -83,15 +83,12 @@ build_tool() {
   )
 }
 
-# heartbeat NAME : one line a minute, for as long as it is let live.
+# heartbeat NAME BUILDER : one line a minute, until it is ended or the builder is gone.
 heartbeat() {
   exec 8>&- 9>&-
   local minutes=0 nap
   trap 'kill "$nap" 2> /dev/null; exit' TERM
-  while :; do
-    sleep 60 &
-    nap=$!
-    wait "$nap"
+  while sleep 60 & nap=$! && wait "$nap" && kill -0 "$2" 2> /dev/null; do
     say "still building $1 ($((minutes += 1)) min)"
   done
 }
@@ -110,6 +107,7 @@ build_all() {
   build_tool kube "the first time it takes 15 to 35 minutes (Kubernetes from source), later none"
   build_tool coredns "the first time it takes 2 to 6 minutes, later none"
   KUBE=$(tool_path kube)
+  # shellcheck disable=SC2034 # dns.sh and images.sh use it
   COREDNS=$(tool_path coredns)
   # Called by this name the binary is kubectl.
   if [ "$(readlink "$BIN/kubectl" || true)" != "${KUBE##*/}" ]; then

@@ -114,7 +114,7 @@ network_down() {
     [ ! -e "/run/netns/$PREFIX-$zone" ] || ip netns del "$PREFIX-$zone"
   done
   if [ -e "$STATE/mounted-run-netns" ] && [ -z "$(ls -A /run/netns)" ]; then
-    umount /run/netns
+    umount --no-mtab /run/netns
     [ ! -e "$STATE/made-run-netns" ] || rmdir /run/netns
   fi
 }

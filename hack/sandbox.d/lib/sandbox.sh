@@ -9,12 +9,14 @@ sandbox_up() {
   network_check_owner
   # Background jobs do not see a Ctrl-C; without the kill they would wait on for their zones.
   trap 'kill "${jobs[@]}" 2> /dev/null; say "up did not finish; run it again to go on, or hack/sandbox down"' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
   images_build
   network_up
   dns_up
   for zone in "${ZONES[@]}"; do
     (
-      trap - EXIT
+      trap - EXIT INT TERM
       exec 9>&- # what this job starts may outlive the command, and must not keep its lock
       select_zone "$zone"
       zone_start
@@ -28,7 +30,7 @@ sandbox_up() {
   for zone in "${jobs[@]}"; do wait "$zone" || failed=1; done
   [ "$failed" = 0 ] || exit 1
   sandbox_write_kubeconfig
-  trap - EXIT
+  trap - EXIT INT TERM
   say "up in $(seconds_since "$began") s; export KUBECONFIG=$STATE/kubeconfig PATH=$BIN:\$PATH"
 }
 
@@ -78,7 +80,7 @@ sandbox_status() {
       state=stopped
     elif [ "$wire" = cut ]; then
       state=running
-    elif ! "$KUBE" ready --kubeconfig "$ZONE_DIR/pki/admin.kubeconfig" --node "$NODE" --timeout 3s > /dev/null 2>&1; then
+    elif ! zone_ready --node "$NODE" --timeout 3s > /dev/null 2>&1; then
       state="not ready"
     fi
     [ "$state" = ready ] || whole=1

@@ -5,7 +5,10 @@
 
 zone_running() { running "$ZONE_DIR/pid" > /dev/null; }
 
-zone_kubectl() { "$KUBE" kubectl --kubeconfig "$ZONE_DIR/pki/admin.kubeconfig" "$@"; }
+# Both end with the shell that waits for them: an interrupted `up` leaves no process waiting.
+zone_kubectl() { setpriv --pdeathsig KILL "$KUBE" kubectl --kubeconfig "$ZONE_DIR/pki/admin.kubeconfig" "$@"; }
+
+zone_ready() { setpriv --pdeathsig KILL "$KUBE" ready --kubeconfig "$ZONE_DIR/pki/admin.kubeconfig" "$@"; }
 
 # zone_start : a zone that runs is left alone; one that does not is made anew (its etcd never syncs to the disk, so what a
 # dead one left is worth nothing).
@@ -104,10 +107,10 @@ TEXT
 # zone_wait : until the node is Ready and the cluster's DNS serves.
 zone_wait() {
   local began=$EPOCHREALTIME
-  "$KUBE" ready --kubeconfig "$ZONE_DIR/pki/admin.kubeconfig" --timeout 2m 2>> "$ZONE_DIR/init.log" || zone_explain "its API server does not answer"
+  zone_ready --timeout 2m 2>> "$ZONE_DIR/init.log" || zone_explain "its API server does not answer"
   sed "s/@CLUSTER_DNS_IP@/$CLUSTER_DNS_IP/; s|@COREDNS_IMAGE@|$COREDNS_IMAGE|; s/@DOMAIN@/$DOMAIN/; s/@DNS_IP@/$DNS_IP/" "$PARTS/manifests/coredns.yaml" |
     zone_kubectl apply -f - > /dev/null || zone_explain "the cluster's DNS cannot be applied"
-  "$KUBE" ready --kubeconfig "$ZONE_DIR/pki/admin.kubeconfig" --node "$NODE" --timeout 2m 2>> "$ZONE_DIR/init.log" || zone_explain "its node is not Ready"
+  zone_ready --node "$NODE" --timeout 2m 2>> "$ZONE_DIR/init.log" || zone_explain "its node is not Ready"
   zone_kubectl -n kube-system rollout status deployment/coredns --timeout 2m > /dev/null || zone_explain "the cluster's DNS does not start"
   say "$ZONE: node Ready, DNS serving ($(seconds_since "$began") s)"
 }
