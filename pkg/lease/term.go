@@ -3,7 +3,7 @@
 //
 // Invariant: a gate is open only while this replica's own renewal, counted from before it was sent, is younger than the term; and a
 // zone claims only when every such renewal of the former holder must have run out, whatever the clocks' rates within ρ.
-// The source of the protocol is docs/architecture.md, section Failover.
+// The source of the protocol is docs/failover.md.
 package lease
 
 import "time"
