@@ -215,7 +215,13 @@ func (s *Schemas) nearest(path Path, i int, here []*jsonschema.Schema) string {
 	if best == "" {
 		return ""
 	}
-	return path[:i].with(best).String()
+	mended := path[:i].with(best)
+	if whole := mended.with(path[i+1:]...); len(whole) > len(mended) {
+		if _, err := s.at(whole); err == nil {
+			return whole.String()
+		}
+	}
+	return mended.String()
 }
 
 // endingIn returns the known keys whose last elements are those of path.

@@ -90,26 +90,27 @@ type Tree struct {
 	values map[string]any
 	// origin names the layer of each leaf, by Path.String.
 	origin map[string]string
-	// line is the leaf's line in the file that origin names.
-	line map[string]int
+	// lines are those of the layers' keys, by the layer's name and Path.String.
+	lines map[string]map[string]int
 }
 
 // Merge lays layers over each other, the first the weakest.
 func Merge(layers ...Layer) *Tree {
-	t := &Tree{values: map[string]any{}, origin: map[string]string{}, line: map[string]int{}}
+	t := &Tree{values: map[string]any{}, origin: map[string]string{}, lines: map[string]map[string]int{}}
 	for _, l := range layers {
-		t.merge(t.values, l.Values, nil, l)
+		t.lines[l.Name] = l.lines
+		t.merge(t.values, l.Values, nil, l.Name)
 	}
 	return t
 }
 
-func (t *Tree) merge(dst, src map[string]any, at Path, l Layer) {
+func (t *Tree) merge(dst, src map[string]any, at Path, name string) {
 	for k, v := range src {
 		path := at.with(k)
 		from, isMap := v.(map[string]any)
 		into, wasMap := dst[k].(map[string]any)
 		if isMap && wasMap {
-			t.merge(into, from, path, l)
+			t.merge(into, from, path, name)
 			continue
 		}
 		if wasMap {
@@ -117,10 +118,7 @@ func (t *Tree) merge(dst, src map[string]any, at Path, l Layer) {
 		}
 		delete(t.origin, path.String())
 		dst[k] = normalize(v)
-		each(dst[k], path, func(p Path, _ any) {
-			key := p.String()
-			t.origin[key], t.line[key] = l.Name, l.lines[key]
-		})
+		each(dst[k], path, func(p Path, _ any) { t.origin[p.String()] = name })
 	}
 }
 
@@ -209,26 +207,33 @@ func (t *Tree) originOf(p Path) string {
 	return ""
 }
 
-// whereOf returns "layer:line" of what is at p or, when it is a map or is absent, of the first leaf below or the nearest above.
+// whereOf returns "layer:line" of what is at p or, where that is a map, of its first leaf; of what is absent, of the nearest key above.
 func (t *Tree) whereOf(p Path) string {
-	at := func(key string) (string, bool) {
-		o, ok := t.origin[key]
-		if n := t.line[key]; ok && n > 0 {
-			return fmt.Sprintf("%s:%d", o, n), true
-		}
-		return o, ok
-	}
-	for _, e := range t.List(p) {
-		if w, ok := at(e.Key); ok {
-			return w
+	if below := t.List(p); len(below) > 0 {
+		if _, ok := t.origin[below[0].Key]; ok {
+			return t.withLine(below[0].Origin, below[0].Key)
 		}
 	}
-	for ; len(p) > 0; p = p[:len(p)-1] {
-		if w, ok := at(p.String()); ok {
-			return w
+	for q := p; len(q) > 0; q = q[:len(q)-1] {
+		origin, ok := t.origin[q.String()]
+		if !ok {
+			continue
 		}
+		for ; len(p) >= len(q); p = p[:len(p)-1] {
+			if t.lines[origin][p.String()] > 0 {
+				break
+			}
+		}
+		return t.withLine(origin, p.String())
 	}
 	return ""
+}
+
+func (t *Tree) withLine(origin, key string) string {
+	if n := t.lines[origin][key]; n > 0 {
+		return fmt.Sprintf("%s:%d", origin, n)
+	}
+	return origin
 }
 
 func kindOf(v any) string {
