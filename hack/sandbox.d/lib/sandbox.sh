@@ -5,8 +5,8 @@ sandbox_up() {
   local began=$EPOCHREALTIME zone jobs=() failed=0
   build_all
   take_lock
-  mkdir -p "$STATE"
   network_check_owner
+  mkdir -p "$STATE"
   # Background jobs do not see a Ctrl-C; without the kill they would wait on for their zones.
   trap 'kill "${jobs[@]}" 2> /dev/null; say "up did not finish; run it again to go on, or hack/sandbox down"' EXIT
   trap 'exit 130' INT
