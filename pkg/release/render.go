@@ -1,6 +1,7 @@
 package release
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,9 +13,9 @@ import (
 	"helm.sh/helm/v3/pkg/chartutil"
 	kubefake "helm.sh/helm/v3/pkg/kube/fake"
 	"helm.sh/helm/v3/pkg/release"
-	"helm.sh/helm/v3/pkg/releaseutil"
 	"helm.sh/helm/v3/pkg/storage"
 	"helm.sh/helm/v3/pkg/storage/driver"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 )
 
@@ -70,28 +71,27 @@ func dryRun(ctx context.Context, spec Spec, caps Capabilities) (*release.Release
 	return rel, nil
 }
 
+// parseManifest reads a manifest as Helm's Kubernetes client does. (Helm's own splitter trims each document, and with it the line end
+// of a block scalar that comes last.)
 func parseManifest(text string) (Manifest, error) {
 	m := Manifest{Text: text}
-	for _, doc := range documents(text) {
+	documents := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(text)))
+	for {
+		document, err := documents.Read()
+		if errors.Is(err, io.EOF) {
+			return m, nil
+		}
+		if err != nil {
+			return Manifest{}, fmt.Errorf("parse rendered objects: %w", err)
+		}
 		var object map[string]any
-		if err := yaml.Unmarshal([]byte(doc), &object); err != nil {
+		if err := yaml.Unmarshal(document, &object); err != nil {
 			return Manifest{}, fmt.Errorf("parse rendered object: %w", err)
 		}
 		if len(object) > 0 {
 			m.Objects = append(m.Objects, object)
 		}
 	}
-	return m, nil
-}
-
-// documents splits a manifest in the order in which it was written; Helm's own splitter returns a map.
-func documents(text string) []string {
-	split := releaseutil.SplitManifests(text)
-	docs := make([]string, len(split))
-	for i := range docs {
-		docs[i] = split[fmt.Sprintf("manifest-%d", i)]
-	}
-	return docs
 }
 
 // tidy makes one line of the schema errors that Helm spreads over several, and drops its chart prefix.
