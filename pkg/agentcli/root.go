@@ -37,7 +37,7 @@ func (e *Env) logger(name string) *slog.Logger {
 
 // Main runs the command line args (without the program's name) and returns the exit code. ctx ends when the process is asked to.
 func Main(ctx context.Context, env *Env, args []string) int {
-	cmd := newRootCmd(env)
+	cmd := newRootCmd(env) //nolint:contextcheck // commands get ctx from ExecuteContext
 	cmd.SetArgs(args)
 	err := cmd.ExecuteContext(ctx)
 	if err == nil {

@@ -49,7 +49,11 @@ func (j *Journal) Append(ctx context.Context, e JournalEntry) error {
 	if e.Key != "" {
 		doc = append(bson.D{{Key: "_id", Value: j.environment + "/" + e.Key}}, doc...)
 	}
-	if _, err := j.entries.InsertOne(ctx, doc); err != nil && !(e.Key != "" && mongo.IsDuplicateKeyError(err)) {
+	_, err := j.entries.InsertOne(ctx, doc)
+	if e.Key != "" && mongo.IsDuplicateKeyError(err) {
+		return nil // written before
+	}
+	if err != nil {
 		return fmt.Errorf("append to the journal: %w", err)
 	}
 	return nil

@@ -89,7 +89,7 @@ func (c *Client) IntentStore(environment, zone string, limit time.Duration) *Int
 // majorityWithin is write concern majority with the server's own time limit, which a context does not set.
 func majorityWithin(limit time.Duration) *writeconcern.WriteConcern {
 	concern := writeconcern.Majority()
-	concern.WTimeout = limit //nolint:staticcheck // SA1019: see above
+	concern.WTimeout = limit
 	return concern
 }
 

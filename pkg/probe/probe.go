@@ -194,7 +194,7 @@ func (p *Prober) connect(ctx context.Context, resolver string) (net.Conn, error)
 		ServerName: strings.TrimSuffix(p.endpoint.host, "."), RootCAs: p.opts.Roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
 	})
 	if err := conn.HandshakeContext(ctx); err != nil {
-		raw.Close()
+		_ = raw.Close() // the handshake's error is the one that counts
 		return nil, failuref(TLS, "TLS handshake: %w", err)
 	}
 	return conn, nil
