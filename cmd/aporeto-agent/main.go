@@ -7,6 +7,9 @@ import (
 	"os/signal"
 	"syscall"
 
+	// The image holds nothing but this program: without these, a global endpoint with a public certificate could not be verified.
+	_ "golang.org/x/crypto/x509roots/fallback"
+
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/agentcli"
 )
 

@@ -42,7 +42,7 @@ func run(ctx context.Context, log *slog.Logger, getenv func(string) string) erro
 		return err
 	}
 	defer books.close()
-	zone := getenv("ZONE")
+	zone := getenv("APORETO_ZONE")
 	if zone == "" {
 		zone = "unknown"
 	}
