@@ -9,6 +9,7 @@ import (
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/envdir"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/environment"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/kube"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/zone"
 )
@@ -69,7 +70,8 @@ func runZoneList(ctx context.Context, f *Factory, out *printFlags) error {
 		return err
 	}
 	if len(items) == 0 {
-		f.printError(noZones())
+		fmt.Fprintln(f.IO.ErrOut, "The environment has no zones.")
+		f.printHint(hint.Of(noZones()))
 		return nil
 	}
 	return table(f.IO.Out, zoneHeader(out.format), zoneRows(items, out.format))
