@@ -2,7 +2,7 @@
 // MongoDB by X.509. Every request writes one document, so that whoever reaches it proves that the zone can write.
 //
 // It takes the contract of docs/architecture.md, Services, from its environment: MONGODB_URI, MONGODB_CA_FILE,
-// MONGODB_CERT_KEY_FILE. ZONE, if set, is the zone named in its answers and documents. Its database is the URI's, else
+// MONGODB_CERT_KEY_FILE. APORETO_ZONE, if set, is the zone named in its answers and documents. Its database is the URI's, else
 // "ledger".
 package main
 
