@@ -6,7 +6,7 @@ import "time"
 func (m *Machine) decide() {
 	if m.reading == 0 && m.now.Mono >= m.nextRead {
 		m.seq++
-		m.reading = m.seq
+		m.reading, m.readAt = m.seq, m.now.Mono
 		m.actions = append(m.actions, Read{Seq: m.seq})
 	}
 	if !m.known || m.writing != nil || m.phase == cutting || m.phase == fenced {

@@ -2,7 +2,6 @@ package lease
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -116,6 +115,7 @@ type Machine struct {
 	drainAt   Time   // a close was seen: when to refuse new requests
 	cutAt     Time   // and when to cut what is left
 	reading   uint64 // seq of the read under way, 0 for none
+	readAt    time.Duration
 	lookAgain bool   // as soon as that read is back
 	writing   *sent  // write under way
 	unsure    *sent  // renewal of unknown outcome; a later read may still confirm it
@@ -136,10 +136,8 @@ func New(cfg Config) *Machine {
 
 // Step takes an event at the time now and returns what to do. Call it with a nil event at Wake at the latest.
 func (m *Machine) Step(now Time, event Event) []Action {
-	m.now, m.actions = now, nil
-	if m.born < 0 {
-		m.born = now.Mono
-	}
+	m.tick(now)
+	m.actions = nil
 	m.fenceIfDue()
 	switch e := event.(type) {
 	case Observed:
@@ -173,10 +171,10 @@ func (m *Machine) Step(now Time, event Event) []Action {
 	return m.actions
 }
 
-// readDone sets when to look next.
+// readDone sets when to look next. Looks are counted from one sending to the next, so that a slow link does not make them rarer.
 func (m *Machine) readDone() {
 	m.reading = 0
-	m.nextRead = m.now.Mono + m.pollEvery()
+	m.nextRead = max(m.readAt+m.pollEvery(), m.now.Mono)
 	if m.lookAgain {
 		m.lookAgain = false
 		m.nextRead = m.now.Mono
@@ -206,7 +204,7 @@ func (m *Machine) learn(doc Document) {
 		m.drainAt = m.now.Add(doc.Term.grace())
 	}
 	if doc.Closing && m.reading == 0 {
-		m.nextRead = min(m.nextRead, m.now.Mono+m.pollEvery())
+		m.nextRead = min(m.nextRead, m.now.Mono+m.pollEvery()) // it was this replica's own write that closed
 	}
 }
 
@@ -264,83 +262,6 @@ func (m *Machine) written(e Written) {
 	m.missed = m.seq
 	if w.write.Kind == Claim {
 		m.nextWrite = m.now.Mono + m.cfg.Term.P/10 + m.cfg.Jitter(m.cfg.Term.P/2)
-	}
-}
-
-// renewed moves the deadline by the renewal w, and opens the gate if it was closed. The time that counts is when w was first sent.
-func (m *Machine) renewed(w *sent) {
-	deadline := w.at.Add(m.doc.Term.T)
-	if w.id != m.id || m.stopping || m.doc.Epoch != w.write.Match.Epoch || m.now.Passed(deadline) {
-		return
-	}
-	switch m.phase {
-	case closed:
-		if m.doc.Closing {
-			return // dueClosing takes the name out again
-		}
-		m.phase, m.epoch, m.drainAt, m.deadline = serving, m.doc.Epoch, Time{}, deadline
-	case serving, draining:
-		if deadline.Mono > m.deadline.Mono {
-			m.deadline = deadline
-		}
-	}
-}
-
-func (m *Machine) isOpen() bool {
-	return m.phase == serving || m.phase == draining || m.phase == cutting
-}
-
-func (m *Machine) fenceIfDue() {
-	if m.isOpen() && m.now.Passed(m.deadline) {
-		m.fence()
-	}
-}
-
-// fence ends this opening for good and cuts what went through it.
-func (m *Machine) fence() {
-	if m.phase != cutting { // else it is being cut already
-		m.actions = append(m.actions, Cut{})
-	}
-	m.phase = fenced
-	m.endID()
-}
-
-// leave closes this replica's gate because its process ends; its siblings go on and reap its name.
-func (m *Machine) leave() {
-	if m.phase == serving {
-		m.phase = draining
-		m.cutAt = m.drainLimit(m.now)
-	}
-}
-
-// advanceDrain walks a seen close through grace, drain and cut.
-func (m *Machine) advanceDrain() {
-	if m.phase == serving && m.drainAt != (Time{}) && m.now.Mono >= m.drainAt.Mono {
-		m.phase = draining
-		m.cutAt = m.drainLimit(m.drainAt)
-	}
-	if m.phase == draining && m.now.Mono >= m.cutAt.Mono {
-		m.phase = cutting
-		m.actions = append(m.actions, Cut{})
-	}
-}
-
-// drainLimit is when a drain that began at from must end: never past the remaining lease less the time that cutting takes.
-func (m *Machine) drainLimit(from Time) Time {
-	limit := from.Add(m.cfg.Drain)
-	if last := m.deadline.Add(-m.doc.Term.J); last.Mono < limit.Mono {
-		limit = last
-	}
-	return limit
-}
-
-// endID gives up the current id for good: every renewal and confirming read still under way for it is abandoned with it.
-func (m *Machine) endID() {
-	m.opening++
-	m.id = m.boot + strconv.Itoa(m.opening)
-	m.unsure = nil
-	if m.writing != nil && m.writing.write.Kind == Renew {
-		m.writing = nil
 	}
 }
 

@@ -153,7 +153,7 @@ func mutants() []mutant {
 			}
 			return e
 		}},
-		{name: "claim-opens-claimer", onAfter: func(n *node, e Event) {
+		{name: "claim-opens-claimer", profiles: []string{"claims"}, onAfter: func(n *node, e Event) {
 			if w, ok := e.(Written); ok && w.Outcome == Applied && n.replied != nil && n.replied.write.Kind == Claim && n.m.doc.Holder == n.m.cfg.Zone {
 				n.openAnyway(n.replied.first.Add(n.w.term.T))
 			}
@@ -200,7 +200,7 @@ func mutants() []mutant {
 				}
 			}
 		}},
-		{name: "late-reply-accepted", onBefore: func(n *node) {
+		{name: "late-reply-accepted", profiles: []string{"late replies"}, onBefore: func(n *node) {
 			if w := n.m.writing; w != nil && w.write.Kind == Renew {
 				n.outstanding = w
 			}

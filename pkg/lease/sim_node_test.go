@@ -129,6 +129,12 @@ func (n *node) step(event Event) {
 	if n.m.phase == serving && phase == closed {
 		n.gate++
 		n.w.stats.opened++
+		if n.w.opened != nil {
+			n.w.opened(n)
+		}
+	}
+	if n.m.phase != serving && phase == serving && n.w.refused != nil {
+		n.w.refused(n)
 	}
 	if n.m.phase == draining && phase != draining {
 		n.idleWithin(n.w.workLeft())
@@ -172,19 +178,22 @@ func (n *node) idleWithin(d time.Duration) {
 
 // workLeft draws how long the requests of a draining gate last.
 func (w *world) workLeft() time.Duration {
+	if w.instant {
+		return 0
+	}
 	if w.chance(0.3) {
 		return w.between(0, 60*time.Second)
 	}
 	return w.between(0, 500*time.Millisecond)
 }
 
-// pause stops the process for d. Its clocks run on, or the monotonic one freezes; one that froze with both would be the exception
-// that failover.md names, and so is a wall clock set back by more than the pause.
+// pause stops the process for d. Its clocks run on, or the monotonic one freezes. One that froze with both would be the exception that
+// failover.md names, and so would be a wall clock that is set back in the same pause, before the process looks.
 func (n *node) pause(d time.Duration, freeze bool) {
 	if n.paused {
 		return
 	}
-	if freeze && n.w.now-n.steppedBack < 4*n.w.term.T {
+	if freeze && n.w.now-n.steppedBack < 2*n.w.term.P {
 		freeze = false
 	}
 	n.paused, n.wake = true, never
@@ -248,11 +257,12 @@ func (n *node) show() {
 	if v.Closing {
 		s += ", closing"
 	}
+	if s == n.shown {
+		return
+	}
+	n.shown = s
 	if v.Open {
 		s += fmt.Sprintf(", until %.3f", n.clock.when(v.Deadline.Mono).Seconds())
 	}
-	if s != n.shown {
-		n.shown = s
-		n.w.logf("%s is %s", n.label, s)
-	}
+	n.w.logf("%s is %s", n.label, s)
 }

@@ -26,6 +26,7 @@ func profiles() []profile {
 			w.zones[z].sees, w.zones[z].seesTill = zoneNames[z], never
 		}
 	}
+	slowly := func(w *world) time.Duration { return w.between(w.term.C/4, w.term.C*9/10) }
 	return []profile{
 		{name: "everything", setup: calm, trouble: func(w *world) { w.keep(w.between(2*time.Second, 10*time.Second), all...) }},
 		{name: "intents", setup: calm, trouble: func(w *world) {
@@ -76,6 +77,25 @@ func profiles() []profile {
 				}
 			}
 			w.order(zoneNames[(r.n.zone+1)%zoneCount])
+		}},
+		// A switch is ordered while the reply to a renewal is on its way, and takes its time.
+		{name: "late replies", setup: tight, trouble: func(w *world) {
+			w.keep(20*time.Second, trouble{1, move})
+		}, applied: func(w *world, r *request) {
+			if r.write.Kind == Renew && w.chance(0.05) {
+				r.back = slowly(w)
+				w.order(zoneNames[(r.n.zone+1)%zoneCount])
+			}
+		}},
+		// A zone that has just claimed cannot write for a while, and a switch is ordered before anybody of it is open.
+		{name: "claims", setup: calm, trouble: func(w *world) {
+			w.keep(10*time.Second, trouble{2, move}, trouble{1, cutOffHolder})
+		}, applied: func(w *world, r *request) {
+			if r.write.Kind == Claim && w.chance(0.5) {
+				r.n.writesTill = w.now + w.between(w.term.P, w.term.T)
+				w.logf("%s can only read until %v", r.n.label, r.n.writesTill)
+				w.order(zoneNames[(r.n.zone+1)%zoneCount])
+			}
 		}},
 	}
 }

@@ -17,9 +17,10 @@ type request struct {
 	recs    []Record // the zones' records are read before the document
 	done    bool     // performed by the store, which recognises a repetition
 	reply   Event
-	doc     Document // that the reply shows
-	settled bool     // the process was told something
-	unheard bool     // sent by a mutant behind its machine's back
+	doc     Document      // that the reply shows
+	settled bool          // the process was told something
+	back    time.Duration // the reply takes at least that
+	unheard bool          // sent by a mutant behind its machine's back
 }
 
 // send starts a request. A reply that is not back within C counts as none.
@@ -87,7 +88,7 @@ func (w *world) arrive(r *request) {
 		})
 		return
 	}
-	back := w.latency()
+	back := max(w.latency(), r.back)
 	if w.now < n.cutTill || w.now < n.muteTill || w.chance(w.net.lost) || w.now+back >= r.limit {
 		r.giveUp()
 		return

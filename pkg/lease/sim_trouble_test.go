@@ -302,7 +302,7 @@ func (w *world) order(to string) {
 		if w.chance(0.5) {
 			w.meanwhile(w.between(time.Second, 30*time.Second), func() { w.point(to) })
 		}
-		if w.chance(0.15) {
+		if w.faults && w.chance(0.15) {
 			for z, name := range zoneNames {
 				if name == to {
 					for _, n := range w.ofZone(z) {

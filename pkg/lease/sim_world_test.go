@@ -42,6 +42,10 @@ type world struct {
 	broken string // what went wrong first
 	stats  stats
 	drain  time.Duration
+
+	instant bool        // requests last no time
+	opened  func(*node) // told of every gate that opens
+	refused func(*node) // and of every one that ends to take requests
 }
 
 // zone is what a zone has beside its gateways.
