@@ -7,7 +7,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -123,13 +122,8 @@ func loadTLS(o settings, cfg *mongotest.Config) error {
 	if cfg.Certificate, err = mongotest.ParseCertKey(pem, pass); err != nil {
 		return fmt.Errorf("%q: %w", o.certKey, err)
 	}
-	ca, err := os.ReadFile(o.ca)
-	if err != nil {
+	if cfg.ClientCAs, err = os.ReadFile(o.ca); err != nil {
 		return fmt.Errorf("read CAs: %w", err)
-	}
-	cfg.ClientCAs = x509.NewCertPool()
-	if !cfg.ClientCAs.AppendCertsFromPEM(ca) {
-		return fmt.Errorf("%q holds no certificate", o.ca)
 	}
 	return nil
 }

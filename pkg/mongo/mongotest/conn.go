@@ -89,14 +89,14 @@ func (c *conn) handshake() bool {
 	c.tls = tls.Server(c.raw, &tls.Config{
 		Certificates: []tls.Certificate{s.cfg.Certificate},
 		ClientAuth:   tls.RequestClientCert,
-		ClientCAs:    s.cfg.ClientCAs,
+		ClientCAs:    s.clients.named,
 		MinVersion:   tls.VersionTLS12,
 	})
 	if err := c.tls.HandshakeContext(ctx); err != nil {
 		s.log.Debug("tls handshake", "remote", c.raw.RemoteAddr().String(), "error", err)
 		return false
 	}
-	subject, err := verifyPeer(c.tls.ConnectionState(), s.cfg.ClientCAs)
+	subject, err := s.clients.verify(c.tls.ConnectionState())
 	if err != nil {
 		s.log.Warn("client certificate refused", "remote", c.raw.RemoteAddr().String(), "error", err)
 		return false

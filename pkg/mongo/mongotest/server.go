@@ -39,9 +39,10 @@ type Config struct {
 	Mongod bool
 	// Certificate is the routers' certificate with its chain and key.
 	Certificate tls.Certificate
-	// ClientCAs verify the clients' certificates; their names go to clients in
-	// the handshake, so a Go client withholds a certificate of another issuer.
-	ClientCAs *x509.CertPool
+	// ClientCAs (PEM) verify the clients' certificates; their names go to clients
+	// in the handshake, so a Go client withholds a certificate of another issuer.
+	// As with OpenSSL a chain must end in a root that is in here.
+	ClientCAs []byte
 	// AdminUser, when set, is a DN that gets root@admin at the start, as the user
 	// would have created it once. Repeating it changes nothing.
 	AdminUser string
@@ -64,6 +65,7 @@ type Config struct {
 // with New, give it listeners by Serve, end it with Close.
 type Standin struct {
 	cfg      Config
+	clients  clientCAs
 	version  string
 	wire     int32
 	members  string // memberKey of our own certificate
@@ -111,8 +113,12 @@ func New(ctx context.Context, cfg Config) (*Standin, error) {
 	if !ok {
 		return nil, fmt.Errorf("unknown dialect %q: use 4.0, 4.2 or 4.4", cfg.Dialect)
 	}
-	if len(cfg.Certificate.Certificate) == 0 || cfg.ClientCAs == nil {
-		return nil, errors.New("a server certificate and client CAs are required")
+	if len(cfg.Certificate.Certificate) == 0 {
+		return nil, errors.New("a server certificate is required")
+	}
+	clients, err := parseClientCAs(cfg.ClientCAs)
+	if err != nil {
+		return nil, err
 	}
 	leaf, err := x509.ParseCertificate(cfg.Certificate.Certificate[0])
 	if err != nil {
@@ -129,7 +135,7 @@ func New(ctx context.Context, cfg Config) (*Standin, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &Standin{cfg: cfg, version: d.version, wire: d.wire, members: memberKey(subject), log: log, started: time.Now(),
+	s := &Standin{cfg: cfg, clients: clients, version: d.version, wire: d.wire, members: memberKey(subject), log: log, started: time.Now(),
 		store: newStore(), cursors: newCursors(), replay: newReplayTable(), faults: newFaults(),
 		processID: primitive.NewObjectID(), conns: map[*conn]struct{}{}}
 	s.commands = commandTable()

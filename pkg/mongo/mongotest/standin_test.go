@@ -1,6 +1,7 @@
 package mongotest
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"os"
@@ -169,7 +170,7 @@ func TestData(t *testing.T) {
 		t.Fatal(err)
 	}
 	cert := must(authority.Issue(RouterDN, "localhost"))(t)
-	if _, err := New(t.Context(), Config{Certificate: cert, ClientCAs: authority.Roots, DataFile: file}); err == nil {
+	if _, err := New(t.Context(), Config{Certificate: cert, ClientCAs: authority.Chain, DataFile: file}); err == nil {
 		t.Error("a broken data file was taken")
 	}
 }
@@ -254,5 +255,35 @@ func TestCloseIsSwift(t *testing.T) {
 	}
 	if _, err := r.receive(); err == nil {
 		t.Error("an answer after Close")
+	}
+}
+
+// TestClientCAs: what the routers' CA file must hold.
+func TestClientCAs(t *testing.T) {
+	a := must(NewAuthority())(t)
+	cut := bytes.Index(a.Chain[1:], []byte("-----BEGIN")) + 1
+	for name, c := range map[string]struct {
+		cas      []byte
+		sendLeaf bool // without the intermediate
+		ok       bool
+	}{
+		"chain":                        {a.Chain, false, true},
+		"chain, leaf alone":            {a.Chain, true, true},
+		"only the intermediate":        {a.Chain[:cut], false, false},
+		"only the root":                {a.Chain[cut:], false, true},
+		"only the root and leaf alone": {a.Chain[cut:], true, false},
+	} {
+		srv := Start(t, Options{Authority: a, Config: Config{ClientCAs: c.cas}})
+		cfg := srv.TLSConfig(AdminDN)
+		cert := cfg.Certificates[0]
+		if c.sendLeaf {
+			cert.Certificate = cert.Certificate[:1]
+		}
+		// Not Certificates: Go would withhold one whose issuer the server does not name.
+		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil }
+		err := srv.AdminClient(options.Client().SetTLSConfig(cfg).SetServerSelectionTimeout(500*time.Millisecond)).Ping(t.Context(), nil)
+		if (err == nil) != c.ok {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -29,7 +29,7 @@ type Options struct {
 	// ServerAuthority, when set, issues the routers' certificate instead (the
 	// customer's CA of case two).
 	ServerAuthority *Authority
-	// Config is passed on; certificates, CAs and the admin are filled in.
+	// Config is passed on; certificate, client CAs and admin are filled in.
 	Config Config
 }
 
@@ -50,7 +50,9 @@ func Start(tb testing.TB, opt Options) *Server {
 	}
 	cfg := opt.Config
 	cfg.Certificate = must(serverCA.Issue(dn, "127.0.0.1", "localhost"))(tb)
-	cfg.ClientCAs = a.Roots
+	if cfg.ClientCAs == nil {
+		cfg.ClientCAs = a.Chain
+	}
 	if !opt.NoAdmin && cfg.AdminUser == "" {
 		cfg.AdminUser = AdminDN
 	}

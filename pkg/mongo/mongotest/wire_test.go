@@ -56,6 +56,9 @@ func TestHostile(t *testing.T) {
 			t.Errorf("%s: taken as %v", name, m.body)
 		}
 	}
+	if _, err := readMessage(bytes.NewReader(framed(opMsg, section(nested(maxDepth+1))))); err == nil || !strings.Contains(err.Error(), "deeper") {
+		t.Errorf("depth %d: %v", maxDepth+1, err)
+	}
 	if _, err := readMessage(bytes.NewReader(framed(opMsg, section(nested(maxDepth))))); !errors.Is(err, errMalformed) || strings.Contains(err.Error(), "deeper") {
 		t.Errorf("depth %d is allowed (only $db is missing here): %v", maxDepth, err)
 	}
