@@ -54,7 +54,9 @@ func (r *Record) Err() error { return r.err }
 
 func (r *Record) end(err error, took time.Duration) {
 	r.Seconds = float64(took.Milliseconds()) / 1000
-	r.Secrets.Changed = slices.Concat([]string{}, r.Secrets.Changed)
+	if r.Secrets.Changed == nil {
+		r.Secrets.Changed = []string{} // [] in JSON, not null
+	}
 	switch {
 	case err != nil:
 		r.Result, r.err = Failed, err
