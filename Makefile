@@ -5,9 +5,10 @@ SHELL := /bin/bash
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo v0.0.0-dev)
 export CGO_ENABLED ?= 0
-# -buildvcs=false: builds must not depend on who owns the clone.
-export GOFLAGS := -buildvcs=false
-GO_BUILD = go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+# The same flags everywhere, so that builds, lint and the sandbox share one build cache. -buildvcs=false: builds must not depend on who
+# owns the clone.
+export GOFLAGS := -buildvcs=false -trimpath
+GO_BUILD = go build -ldflags '-s -w -X main.version=$(VERSION)'
 # go tool runs what the tool's own module pins.
 TOOL = go tool -modfile=hack/tools/$(1)/go.mod $(1)
 GOTESTSUM = $(call TOOL,gotestsum) --format pkgname --hide-summary=skipped --
