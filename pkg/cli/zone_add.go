@@ -196,6 +196,7 @@ func (o *zoneAddOptions) restConfig(z zone.Zone) (*rest.Config, error) {
 	if z.Context == *o.f.kube.Context {
 		return o.f.kube.ToRESTConfig()
 	}
+	z.Kubeconfig = "" // it is --kubeconfig's, as the zone will keep it
 	client, err := kube.Open(z, o.f.Kubeconfig())
 	if err != nil {
 		return nil, err

@@ -105,6 +105,9 @@ func TestMergeSharesNothing(t *testing.T) {
 	if got := Merge(a, b).Values(); !reflect.DeepEqual(got, tree.Values()) {
 		t.Errorf("a copy was none: %v", tree.Values())
 	}
+	if _, ok := Merge(a).Lookup(Path{"m", "k"}); ok {
+		t.Error("merging changed a layer")
+	}
 }
 
 func TestOrigin(t *testing.T) {
@@ -119,6 +122,18 @@ func TestOrigin(t *testing.T) {
 	}
 	if e := tree.List(path(t, "c[0].k")); len(e) != 1 || e[0].Origin != "strong" || e[0].Key != "c[0].k" {
 		t.Errorf("within a list: %+v", e)
+	}
+}
+
+// TestWhere: a problem is laid to the layer that holds now, not to one whose word was replaced.
+func TestWhere(t *testing.T) {
+	tree := Merge(layer(t, "weak", "a: 5\nb: {x: 1}\nc: {x: 1}"), layer(t, "strong", "\na: {x: 1}\nb: 5\nc: {l: [{k: 1}]}"))
+	for key, want := range map[string]string{
+		"a.x": "strong:2", "a": "strong:2", "a.none": "", "b": "strong:3", "b.x": "strong:3", "c.x": "weak:3", "c.l[0].k": "strong:4", "none": "",
+	} {
+		if got := tree.whereOf(path(t, key)); got != want {
+			t.Errorf("%s: got %q, want %q", key, got, want)
+		}
 	}
 }
 

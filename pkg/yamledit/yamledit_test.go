@@ -104,6 +104,7 @@ func TestSetRefuses(t *testing.T) {
 		"below a scalar":       {"a: 1\n", []any{"a", "b"}},
 		"past a list's end":    {"a: [1]\n", []any{"a", 2}},
 		"through an alias":     {"a: &x {k: 1}\nb: *x\n", []any{"b", "k"}},
+		"what an alias shares": {"a: &x {k: 1}\nb: *x\n", []any{"a", "k"}},
 		"the anchor in use":    {"a: &x 1\nb: *x\n", []any{"a"}},
 		"a file of two":        {"a: 1\n---\nb: 1\n", []any{"a"}},
 		"malformed":            {"a: [\n", []any{"a"}},
