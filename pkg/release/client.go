@@ -244,3 +244,8 @@ func explain(name string, err error) error {
 	}
 	return tidy(err)
 }
+
+// NewStored returns what the store would hold after spec, rendered as manifest, was applied as the given revision.
+func NewStored(spec Spec, manifest Manifest, revision int) Stored {
+	return Stored{Name: spec.Name, ChartVersion: spec.Chart.Version, Revision: revision, Status: string(release.StatusDeployed), Manifest: manifest, values: spec.Values}
+}
