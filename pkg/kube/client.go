@@ -48,11 +48,11 @@ type Client struct {
 	config *rest.Config // with a deadline for every request
 	stream *rest.Config // without: watches end by their context
 
-	clientset *kubernetes.Clientset
-	dynamic   *dynamic.DynamicClient
-	watches   *dynamic.DynamicClient
+	clientset kubernetes.Interface
+	dynamic   dynamic.Interface
+	watches   dynamic.Interface
 	discovery discovery.CachedDiscoveryInterface
-	mapper    meta.ResettableRESTMapper
+	mapper    meta.RESTMapper
 	warnings  *warnings
 }
 

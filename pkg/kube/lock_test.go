@@ -1,0 +1,156 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+	k8stesting "k8s.io/client-go/testing"
+
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/zone"
+)
+
+func fakeClient(objects ...runtime.Object) (*Client, *fake.Clientset) {
+	set := fake.NewClientset(objects...)
+	return &Client{Zone: zone.Zone{Name: "east", Context: "ctx", Namespace: "ns"}, clientset: set}, set
+}
+
+func lease(holder string, renewed time.Time) *coordinationv1.Lease {
+	seconds, at := int32(20), metav1.NewMicroTime(renewed)
+	return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: LockName, Namespace: "ns"},
+		Spec: coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &seconds, RenewTime: &at}}
+}
+
+func present(t *testing.T, set *fake.Clientset) *coordinationv1.Lease {
+	t.Helper()
+	found, err := set.CoordinationV1().Leases("ns").Get(context.Background(), LockName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func TestLockIsTakenRenewedReleased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, set := fakeClient()
+		lock, held, err := client.Acquire(t.Context(), "me")
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := present(t, set)
+		if holderOf(first) != "me" || lock.TakenFrom != "" {
+			t.Fatalf("lease %+v, taken from %q", first.Spec, lock.TakenFrom)
+		}
+		time.Sleep(3 * lockDuration)
+		if held.Err() != nil {
+			t.Fatalf("lost while nobody took it: %v", context.Cause(held))
+		}
+		if remaining(present(t, set), time.Now()) < lockDuration-2*lockRenewal {
+			t.Error("it was not renewed")
+		}
+		if !first.Spec.AcquireTime.Equal(present(t, set).Spec.AcquireTime) {
+			t.Error("renewing changed the time of acquisition")
+		}
+		if err := lock.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if found := present(t, set); found != nil {
+			t.Errorf("still there: %+v", found.Spec)
+		}
+	})
+}
+
+func TestLockOfOthers(t *testing.T) {
+	for name, tc := range map[string]struct {
+		renewedAgo time.Duration
+		meanwhile  bool // its holder renews while we look
+		refused    bool
+	}{
+		"held":                    {renewedAgo: time.Second, refused: true},
+		"run out":                 {renewedAgo: time.Minute},
+		"looks run out, is alive": {renewedAgo: time.Minute, meanwhile: true, refused: true},
+		"a clock ahead of ours":   {renewedAgo: -time.Hour, refused: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, set := fakeClient(lease("bob@laptop", time.Now().Add(-tc.renewedAgo)))
+				if tc.meanwhile {
+					// What the API server answers to an update that names an older resourceVersion; the fake keeps none.
+					set.PrependReactor("update", "leases", func(k8stesting.Action) (bool, runtime.Object, error) {
+						return true, nil, apierrors.NewConflict(coordinationv1.Resource("leases"), LockName, errors.New("modified"))
+					})
+				}
+				lock, _, err := client.Acquire(t.Context(), "me")
+				if tc.refused {
+					if err == nil || hint.Of(err) == "" {
+						t.Fatalf("got %v, hint %q", err, hint.Of(err))
+					}
+					if !tc.meanwhile && !strings.Contains(err.Error(), "bob@laptop") {
+						t.Errorf("the holder is not named: %v", err)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if lock.TakenFrom != "bob@laptop" || holderOf(present(t, set)) != "me" {
+					t.Errorf("taken from %q, held by %q", lock.TakenFrom, holderOf(present(t, set)))
+				}
+				if err := lock.Release(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+func TestLockIsLost(t *testing.T) {
+	for name, hurt := range map[string]func(*testing.T, *fake.Clientset){
+		"taken by somebody": func(t *testing.T, set *fake.Clientset) {
+			if _, err := set.CoordinationV1().Leases("ns").Update(context.Background(), lease("bob", time.Now()), metav1.UpdateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"deleted": func(t *testing.T, set *fake.Clientset) {
+			if err := set.CoordinationV1().Leases("ns").Delete(context.Background(), LockName, metav1.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"API server gone": func(_ *testing.T, set *fake.Clientset) {
+			set.PrependReactor("get", "leases", func(k8stesting.Action) (bool, runtime.Object, error) {
+				return true, nil, context.DeadlineExceeded
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, set := fakeClient()
+				lock, held, err := client.Acquire(t.Context(), "me")
+				if err != nil {
+					t.Fatal(err)
+				}
+				hurt(t, set)
+				time.Sleep(lockDuration + lockRenewal)
+				if !errors.Is(context.Cause(held), ErrLockLost) {
+					t.Errorf("cause %v", context.Cause(held))
+				}
+				_ = lock.Release(t.Context())
+				if name == "taken by somebody" && holderOf(present(t, set)) != "bob" {
+					t.Error("released somebody else's lock")
+				}
+			})
+		})
+	}
+}
