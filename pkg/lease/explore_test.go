@@ -2,7 +2,6 @@ package lease
 
 import (
 	"flag"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
