@@ -77,7 +77,7 @@ func (w *world) start(z, replica int, c clock) *node {
 		n.clock = clock{since: w.now, base: Time{Mono: w.between(0, time.Hour), Wall: w.between(0, 1000*time.Hour)}, mono: rate(), wall: rate()}
 	}
 	n.m = New(Config{
-		Zone: zoneNames[z], Replica: fmt.Sprintf("%s%d", zoneNames[z], replica+1), Term: w.term, Drain: w.drain,
+		Zone: zoneNames[z], Replica: fmt.Sprintf("%s%d", zoneNames[z], replica+1), Term: w.own[z], Drain: w.drain,
 		Nonce: w.nonce, Jitter: func(limit time.Duration) time.Duration { return w.between(0, limit) },
 	})
 	w.nodes = append(w.nodes, n)
@@ -107,7 +107,7 @@ func (n *node) time() Time { return n.clock.read(n.w.now) }
 // active tells whether something that went through this gate may take effect now: until it is idle, and at the latest J after its
 // deadline, for each write is checked; never while the process does not run.
 func (n *node) active() bool {
-	return n.alive && !n.paused && n.m.phase != closed && !n.time().Passed(n.m.deadline.Add(n.w.term.J))
+	return n.alive && !n.paused && n.m.phase != closed && !n.time().Passed(n.m.deadline.Add(n.m.doc.Term.J))
 }
 
 // step gives the machine an event now and does what it asks for.

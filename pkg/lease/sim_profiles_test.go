@@ -41,6 +41,14 @@ func profiles() []profile {
 			w.keep(4*time.Second, clocks...)
 			w.keep(12*time.Second, trouble{2, move}, trouble{1, cutOffHolder}, trouble{1, planned}, trouble{1, disagree})
 		}},
+		{name: "constants", setup: func(w *world) {
+			calm(w)
+			w.term, w.own[0], w.own[1] = CalmTerm(), DefaultTerm(), DefaultTerm()
+			w.own[1].T, w.own[1].R = 5*time.Second, time.Second
+		}, trouble: func(w *world) {
+			w.keep(8*time.Second, all...)
+			w.keep(15*time.Second, trouble{1, cutOffHolder}, trouble{1, move})
+		}},
 		// Clocks at both ends of ρ, short looks, the holder cut off again and again, every zone a candidate: what is too early by
 		// little shows here.
 		{name: "storm", extreme: true, setup: tight, trouble: func(w *world) {

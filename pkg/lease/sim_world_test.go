@@ -26,8 +26,9 @@ type world struct {
 	now    time.Duration // true time
 	queue  queue
 	doc    Document
-	recs   []Record // replaced, never changed in place
-	term   Term
+	recs   []Record        // replaced, never changed in place
+	term   Term            // the slowest that a zone claims by
+	own    [zoneCount]Term // what each zone claims by, where it is not that
 	kind   profile
 	mutant *mutant
 	nodes  []*node
@@ -79,6 +80,11 @@ func newWorld(seed uint64, kind profile, mut *mutant, trace io.Writer) *world {
 	w := &world{rng: rand.New(rand.NewPCG(seed, 0x1ea5e)), kind: kind, mutant: mut, trace: trace, target: "a"}
 	w.term = DefaultTerm()
 	kind.setup(w)
+	for z := range w.own {
+		if w.own[z].T == 0 {
+			w.own[z] = w.term
+		}
+	}
 	w.doc = Document{Nonce: "bootstrap", Open: Open{}, Term: w.term}
 	for z := range zoneNames {
 		w.zones[z].selfAt, w.zones[z].away = -time.Hour, -time.Hour
