@@ -47,13 +47,11 @@ func usageErrors(cmd *cobra.Command) {
 	}
 }
 
-// placeFlags are kubectl's flags that say where a request goes. Here a zone says that.
-var placeFlags = []string{"context", "cluster", "server", "user", "namespace"}
-
-// flagError makes a mistake in a flag a usage error; for a flag of kubectl that a zone's record replaces, the hint says so.
+// flagError makes a mistake in a flag a usage error. For a flag of kubectl that says where a request goes, the hint says that here a zone
+// says that.
 func flagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
-	if errors.As(err, &unknown) && (slices.Contains(placeFlags, unknown.GetSpecifiedName()) || slices.Contains([]string{"n", "s"}, unknown.GetSpecifiedName())) {
+	if errors.As(err, &unknown) && slices.Contains([]string{"context", "cluster", "server", "s", "user", "namespace", "n"}, unknown.GetSpecifiedName()) {
 		return hint.Wrap(usagef("%w", err), "the zone says where: choose it with --zone NAME; kubectl aporeto zone list -o wide shows each one's context and namespace")
 	}
 	return hint.Wrap(usagef("%w", err), "%s --help", cmd.CommandPath())

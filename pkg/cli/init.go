@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 
@@ -28,12 +29,12 @@ Commands find it from the working directory upwards, or by --env, or by APORETO_
 			case len(args) == 1:
 				dir = args[0]
 			}
-			return runInit(cmd, f, dir)
+			return runInit(cmd.Context(), f, dir)
 		},
 	}
 }
 
-func runInit(cmd *cobra.Command, f *Factory, dir string) error {
+func runInit(ctx context.Context, f *Factory, dir string) error {
 	path := dir
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(f.WorkDir, path)
@@ -42,7 +43,7 @@ func runInit(cmd *cobra.Command, f *Factory, dir string) error {
 	if err != nil {
 		return fmt.Errorf("make an identity: %w", err)
 	}
-	env, made, err := envdir.Create(cmd.Context(), path, id.String())
+	env, made, err := envdir.Create(ctx, path, id.String())
 	if err != nil {
 		return err
 	}

@@ -175,7 +175,7 @@ func runValueUnset(ctx context.Context, f *Factory, zones *zoneFlags, key, scope
 			return err
 		}
 		if !changed {
-			if err := f.notThere(dir, env, z, tree, path); err != nil {
+			if err := f.notThere(tree, path); err != nil {
 				return err
 			}
 			fmt.Fprintf(f.IO.Out, "%s: %s: not set here, unchanged\n", file, path)
@@ -192,7 +192,7 @@ func runValueUnset(ctx context.Context, f *Factory, zones *zoneFlags, key, scope
 }
 
 // notThere returns an error when path is no key at all, rather than one this file does not set.
-func (f *Factory) notThere(dir *envdir.Dir, env *environment.Environment, z *zone.Zone, tree *values.Tree, path values.Path) error {
+func (f *Factory) notThere(tree *values.Tree, path values.Path) error {
 	schemas, err := f.schemas()
 	if err != nil {
 		return err

@@ -21,6 +21,7 @@ import (
 
 func newZoneEnvCmd(f *Factory) *cobra.Command {
 	var shell string
+	shells := []string{"sh", "bash", "zsh", "fish"}
 	cmd := &cobra.Command{
 		Use:   "env NAME",
 		Short: "Print what makes a shell work in one zone",
@@ -47,8 +48,6 @@ current context is the zone's, with its namespace. Clusters and credentials stay
 	_ = cmd.RegisterFlagCompletionFunc("shell", cobra.FixedCompletions(shells, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
-
-var shells = []string{"sh", "bash", "zsh", "fish"}
 
 func runZoneEnv(f *Factory, name, shell string) error {
 	dir, env, err := f.Load()

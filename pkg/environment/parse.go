@@ -180,9 +180,6 @@ var (
 	namespaceForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 )
 
-// reserved are the namespaces that are Kubernetes' own.
-var reserved = []string{"kube-system", "kube-public", "kube-node-lease"}
-
 // ValidateNamespace returns nil when name can be a zone's Kubernetes namespace: a DNS label (RFC 1123), and none of Kubernetes' own.
 func ValidateNamespace(name string) error {
 	switch {
@@ -190,7 +187,7 @@ func ValidateNamespace(name string) error {
 		return hint.New("the namespace is missing", "name it with --namespace, for example aporeto-svcs")
 	case !namespaceForm.MatchString(name):
 		return hint.New(fmt.Sprintf("namespace %q is malformed", name), "use at most 63 lower-case letters, digits and inner dashes, for example aporeto-svcs")
-	case slices.Contains(reserved, name):
+	case slices.Contains([]string{"kube-system", "kube-public", "kube-node-lease"}, name):
 		return hint.New(fmt.Sprintf("namespace %q is Kubernetes' own", name), "use a namespace of its own, for example aporeto-svcs")
 	}
 	return nil

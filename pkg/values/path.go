@@ -81,6 +81,7 @@ func ParsePath(key string) (Path, error) {
 // String is the inverse of ParsePath.
 func (p Path) String() string {
 	var b strings.Builder
+	escapes := strings.NewReplacer(`\`, `\\`, `.`, `\.`, `[`, `\[`)
 	for i, step := range p {
 		switch s := step.(type) {
 		case int:
@@ -89,13 +90,11 @@ func (p Path) String() string {
 			if i > 0 {
 				b.WriteByte('.')
 			}
-			b.WriteString(pathEscapes.Replace(s))
+			b.WriteString(escapes.Replace(s))
 		}
 	}
 	return b.String()
 }
-
-var pathEscapes = strings.NewReplacer(`\`, `\\`, `.`, `\.`, `[`, `\[`)
 
 // with returns p with more steps, never sharing memory with p.
 func (p Path) with(steps ...any) Path {

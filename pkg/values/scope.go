@@ -12,9 +12,6 @@ import (
 // ControlPlane is the scope of the control-plane chart, whose values are the root of the tree.
 const ControlPlane = "control-plane"
 
-// scopes are the words that are always scopes; the names of the services come to them.
-var scopes = []string{AutoMaintenance, ControlPlane, "gateway", Global, "mongodb-shard"}
-
 // Resolve returns the path of key within scope: a chart's name, a part of the control-plane chart, global, or a service's name of the
 // tree. An empty scope is the root, and so is control-plane. With scope global a key that begins with global. already is taken as it is.
 func (t *Tree) Resolve(key, scope string) (Path, error) {
@@ -22,7 +19,7 @@ func (t *Tree) Resolve(key, scope string) (Path, error) {
 	if err != nil {
 		return nil, err
 	}
-	services := t.Services()
+	scopes, services := []string{AutoMaintenance, ControlPlane, "gateway", Global, "mongodb-shard"}, t.Services()
 	switch {
 	case scope == "" || scope == ControlPlane:
 		return path, nil
@@ -45,13 +42,10 @@ func (t *Tree) Services() []string {
 	return slices.Sorted(maps.Keys(m))
 }
 
-// facts are the keys that the plugin sets by itself; a file has no say in them.
-var facts = []string{"global.certificates", "global.environment", "global.zone", "global.zones"}
-
 // CheckOwner refuses a path whose value the plugin sets by itself: writing it into a file would do nothing.
 func CheckOwner(path Path) error {
 	key := path.String()
-	for _, fact := range facts {
+	for _, fact := range []string{"global.certificates", "global.environment", "global.zone", "global.zones"} { // as Facts.Layer has them
 		if key == fact || strings.HasPrefix(key, fact+".") {
 			return hint.New(fmt.Sprintf("key %s is a fact of the environment, which the plugin sets by itself", key), "the environment's facts are in aporeto.yaml; kubectl aporeto zone add NAME adds a zone")
 		}

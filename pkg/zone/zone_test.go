@@ -74,7 +74,7 @@ func TestForEachBounds(t *testing.T) {
 	for limit, want := range map[int]time.Duration{0: time.Second, 1: 4 * time.Second, 2: 2 * time.Second, 9: time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			start := time.Now()
-			if err := ForEach(t.Context(), four(), limit, func(ctx context.Context, _ Zone) error {
+			if err := ForEach(t.Context(), four(), limit, func(context.Context, Zone) error {
 				<-time.After(time.Second)
 				return nil
 			}); err != nil {
