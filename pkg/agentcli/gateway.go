@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/clock"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/gateway"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/zone"
@@ -151,7 +152,7 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	}()
 	c := &o.config
 	c.Environment, c.Zone, c.Version = o.identity.environment, o.identity.zone, o.env.Version
-	c.Listen, c.Status, c.Clock = o.listen, o.status, gateway.SystemClock()
+	c.Listen, c.Status, c.Clock = o.listen, o.status, clock.System()
 	c.Store = client.LeaseStore(c.Environment, c.Lease.Term.C)
 	c.Log = o.env.logger("gateway").With("environment", c.Environment, "replica", c.Lease.Replica)
 	return gateway.New(*c).Run(ctx)

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/clock"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
 )
 
@@ -84,7 +85,7 @@ func newLab(t *testing.T, service http.Handler) *lab {
 	}
 	store := newMemoryStore()
 	g := New(Config{
-		Environment: "env-1", Zone: "West", Version: "test", Routes: routes, Store: store, Clock: SystemClock(), Log: slog.New(slog.DiscardHandler),
+		Environment: "env-1", Zone: "West", Version: "test", Routes: routes, Store: store, Clock: clock.System(), Log: slog.New(slog.DiscardHandler),
 		Certificate: func() (*tls.Certificate, error) { return nil, errors.New("not used") },
 		Lease: lease.Config{
 			Zone: "west", Replica: "pod-1", Term: fastTerm(), Standing: true, Drain: 300 * time.Millisecond, Nonce: rand.Text,

@@ -1,4 +1,4 @@
-package gateway
+package clock
 
 import (
 	"time"
@@ -8,8 +8,8 @@ import (
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
 )
 
-// SystemClock returns a clock that reads CLOCK_BOOTTIME, which runs on while the machine sleeps, and the wall clock.
-func SystemClock() func() lease.Time {
+// System returns a clock that reads CLOCK_BOOTTIME, which runs on while the machine sleeps, and the wall clock.
+func System() func() lease.Time {
 	start := time.Now()
 	return func() lease.Time {
 		now := time.Now()

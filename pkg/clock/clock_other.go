@@ -1,6 +1,6 @@
 //go:build !linux
 
-package gateway
+package clock
 
 import (
 	"time"
@@ -8,8 +8,8 @@ import (
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
 )
 
-// SystemClock returns a clock that reads Go's monotonic clock and the wall clock.
-func SystemClock() func() lease.Time {
+// System returns a clock that reads Go's monotonic clock and the wall clock.
+func System() func() lease.Time {
 	start := time.Now()
 	return func() lease.Time {
 		now := time.Now()
