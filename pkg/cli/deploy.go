@@ -56,13 +56,15 @@ address into conf.d/values.yaml, once. Exit code 4 means that of several zones s
 	cmd.Flags().StringVar(&o.endpoint, "auto-maintenance", "", "the `URL` of the global record; written to conf.d/values.yaml as auto-maintenance.endpoint")
 	cmd.Flags().BoolVar(&o.withoutJob, "no-auto-maintenance", false, "install no auto-maintenance job, and remove one that is there")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait for the pods of one release")
-	cmd.MarkFlagsMutuallyExclusive("auto-maintenance", "no-auto-maintenance")
 	return cmd
 }
 
 func (o *deployOptions) run(ctx context.Context) error {
 	if err := o.print.check(); err != nil {
 		return err
+	}
+	if o.endpoint != "" && o.withoutJob {
+		return usagef("--auto-maintenance and --no-auto-maintenance exclude each other")
 	}
 	if o.timeout <= 0 {
 		return usagef("--timeout must be longer than nothing")

@@ -152,7 +152,7 @@ func (w *wishes) known() ([]values.Layer, error) {
 	}
 	urls := map[string]any{}
 	for _, z := range w.env.Zones {
-		tree, err := w.f.tree(w.dir, w.env, &z)
+		tree, err := w.f.tree(w.dir, w.env, &z, w.extra...)
 		if err != nil {
 			return nil, err
 		}
