@@ -52,6 +52,7 @@ type Gateway struct {
 	keeper  *Keeper
 	metrics *metrics
 	health  *health
+	held    *held
 	proxy   http.Handler
 	refusal *refusal
 }
@@ -59,6 +60,7 @@ type Gateway struct {
 // New returns a gateway that is closed and listens nowhere yet.
 func New(cfg Config) *Gateway {
 	g := &Gateway{cfg: cfg, gate: NewGate(cfg.Clock), refusal: newRefusal(cfg)}
+	g.held = newHeld(g.gate)
 	g.metrics = newMetrics(cfg.Zone)
 	g.keeper = NewKeeper(lease.New(cfg.Lease), cfg.Store, g.gate, cfg.Clock, cfg.Log, &observer{log: cfg.Log, zone: cfg.Zone, metrics: g.metrics})
 	g.metrics.watch(g.keeper, g.gate, cfg.Clock)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
 )
@@ -17,7 +18,8 @@ type Identity struct {
 	Zone        string      `json:"zone"`
 	State       lease.State `json:"state"`
 	Epoch       int64       `json:"epoch"`
-	Nonce       string      `json:"nonce"` // the query's, echoed, so that a cache cannot answer
+	Nonce       string      `json:"nonce"`     // the query's, echoed, so that a cache cannot answer
+	Remaining   int64       `json:"remaining"` // milliseconds left of the lease when the answer was made; 0 when closed
 }
 
 // maxNonce bounds what is echoed.
@@ -42,6 +44,8 @@ func (g *Gateway) Public() http.Handler {
 func (g *Gateway) Status() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+IdentityPath, g.identity)
+	mux.HandleFunc("POST "+HeldPath+"{id}", g.askHeld)
+	mux.HandleFunc("DELETE "+HeldPath+"{id}", g.giveBackHeld)
 	mux.HandleFunc("GET /healthz/live", live)
 	mux.HandleFunc("GET /healthz/ready", g.ready)
 	mux.HandleFunc("GET /healthz/eligible", g.eligible)
@@ -64,6 +68,11 @@ func (g *Gateway) fence(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Gateway) identity(w http.ResponseWriter, r *http.Request) {
+	g.writeIdentity(w, r, left(g.keeper.View(), g.cfg.Clock()))
+}
+
+// writeIdentity answers with the identity and what is left of the lease.
+func (g *Gateway) writeIdentity(w http.ResponseWriter, r *http.Request, remaining time.Duration) {
 	nonce := r.URL.Query().Get("nonce")
 	if len(nonce) > maxNonce {
 		http.Error(w, "nonce is longer than "+strconv.Itoa(maxNonce)+" characters", http.StatusBadRequest)
@@ -73,7 +82,9 @@ func (g *Gateway) identity(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	// An error means that the client went away.
-	_ = json.NewEncoder(w).Encode(Identity{Environment: g.cfg.Environment, Zone: g.cfg.Zone, State: v.State, Epoch: v.Epoch, Nonce: nonce})
+	_ = json.NewEncoder(w).Encode(Identity{
+		Environment: g.cfg.Environment, Zone: g.cfg.Zone, State: v.State, Epoch: v.Epoch, Nonce: nonce, Remaining: remaining.Milliseconds(),
+	})
 }
 
 func live(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "live") }

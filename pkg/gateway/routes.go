@@ -16,6 +16,7 @@ type Route struct {
 	Host     string `json:"host"` // lower case, without port; "" is any host
 	Path     string `json:"path"` // begins with /
 	Upstream string `json:"upstream"`
+	Held     bool   `json:"held"` // of an active-only service: nobody listens there while the zone is passive
 
 	target *url.URL
 }
@@ -23,7 +24,7 @@ type Route struct {
 // Routes is the table that a gateway proxies by: an exact host before any host, then the longest path.
 type Routes []Route
 
-// ParseRoutes reads routes.json, {"routes":[{"host":…,"path":…,"upstream":…}]}, and reports every problem in it.
+// ParseRoutes reads routes.json, {"routes":[{"host":…,"path":…,"upstream":…,"held":…}]}, and reports every problem in it.
 func ParseRoutes(data []byte) (Routes, error) {
 	var file struct {
 		Routes Routes `json:"routes"`
@@ -83,10 +84,13 @@ func below(path, prefix string) bool {
 	return found && (rest == "" || rest[0] == '/')
 }
 
-// Upstreams returns the host:port of every distinct upstream.
+// Upstreams returns the host:port of every distinct upstream that is there in a passive zone too.
 func (r Routes) Upstreams() []string {
 	var hosts []string
 	for _, route := range r {
+		if route.Held {
+			continue
+		}
 		host := route.target.Host
 		if route.target.Port() == "" {
 			port := "80"

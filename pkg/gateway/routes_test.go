@@ -9,6 +9,7 @@ func TestRoutesMatch(t *testing.T) {
 	routes, err := ParseRoutes([]byte(`{"routes":[
 		{"host":"","path":"/","upstream":"http://any:80"},
 		{"host":"","path":"/v1","upstream":"http://v1:80"},
+		{"host":"","path":"/held","upstream":"http://held:80","held":true},
 		{"host":"API.example.com","path":"/","upstream":"http://api:80"},
 		{"host":"api.example.com","path":"/v1/jobs/","upstream":"https://jobs"}]}`))
 	if err != nil {
@@ -19,6 +20,7 @@ func TestRoutesMatch(t *testing.T) {
 		{"other.example.com", "/v1", "v1:80"},
 		{"other.example.com", "/v1/x", "v1:80"},
 		{"other.example.com", "/v10", "any:80"},
+		{"other.example.com", "/held", "held:80"},
 		{"api.example.com:443", "/v1", "api:80"},
 		{"Api.Example.Com.", "/v1/jobs", "jobs"},
 		{"api.example.com", "/v1/jobs/7", "jobs"},
