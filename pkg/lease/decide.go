@@ -74,7 +74,7 @@ func (m *Machine) dueHolding() (Write, bool) {
 // mustYield decides the automatic close: another zone freshly records itself and this one surely does not; or nobody wants this zone
 // open and nobody is.
 func (m *Machine) mustYield() bool {
-	if m.cfg.Standing || m.intents.overrideStands(&m.doc) {
+	if m.cfg.Standing || m.doc.Pinned || m.intents.overrideStands(&m.doc) {
 		return false
 	}
 	if m.unwanted() && m.phase == closed && len(m.doc.Open) == 0 {
@@ -87,20 +87,31 @@ func (m *Machine) mustYield() bool {
 // unwanted tells whether this zone's own last intent names another zone. An intent that was never stated wants nothing and forbids nothing.
 func (m *Machine) unwanted() bool {
 	at := m.intents.pointsAt(m.cfg.Zone)
-	return at != "" && at != m.cfg.Zone && !m.cfg.Standing && !m.intents.overrideStands(&m.doc)
+	return at != "" && at != m.cfg.Zone && !m.cfg.Standing && !m.pinnedHere() && !m.intents.overrideStands(&m.doc)
 }
 
-// wanted tells whether this zone's own intent, fresh enough to claim by, names itself.
+// wanted tells whether this zone's own intent, fresh enough to claim by, names itself. A pin stands for it.
 func (m *Machine) wanted() bool {
-	return m.cfg.Standing || m.intents.selfRecorded(m.cfg.Zone, m.now.Mono, m.cfg.Term.D)
+	return m.cfg.Standing || m.pinnedHere() || m.intents.selfRecorded(m.cfg.Zone, m.now.Mono, m.cfg.Term.D)
 }
+
+// pinnedHere tells whether an operator pinned the lease to this zone.
+func (m *Machine) pinnedHere() bool { return m.doc.Pinned && m.doc.Holder == m.cfg.Zone }
+
+// pinnedAway tells whether an operator pinned the lease to another zone, and did not order this one to follow.
+func (m *Machine) pinnedAway() bool {
+	return m.doc.pinnedTo() != "" && m.doc.Holder != m.cfg.Zone && !m.ordered()
+}
+
+// ordered tells whether this zone is to take over when the holder has closed.
+func (m *Machine) ordered() bool { return m.doc.Closing && m.doc.Successor == m.cfg.Zone }
 
 // claimAt returns from when this zone may claim the next epoch, and whether it is a candidate at all.
 func (m *Machine) claimAt() (time.Duration, bool) {
-	if !m.known || m.stopping || m.phase != closed {
+	if !m.known || m.stopping || m.phase != closed || m.pinnedAway() {
 		return 0, false
 	}
-	wait, ordered := m.doc.Term.Wait(), m.doc.Closing && m.doc.Successor == m.cfg.Zone
+	wait, ordered := m.doc.Term.Wait(), m.ordered()
 	switch {
 	case m.holding() && !m.doc.Closing: // it renews instead
 		return 0, false

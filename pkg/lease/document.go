@@ -49,6 +49,17 @@ type Document struct {
 	Basis     map[string]int64 // every zone's intent seq when the order was given
 	Released  bool             // nobody is open; anyone intended may claim without waiting
 	Term      Term
+	// Pinned says that an operator froze automatic moves: nobody closes by intent, and only the holder's own zone or an ordered successor
+	// claims. It is set and cleared outside the protocol's writes, outlives epochs, and keeps no gate open.
+	Pinned bool
+}
+
+// pinnedTo returns the zone that the lease is pinned to, "" when it is free. A pin on a lease that nobody ever held binds nothing.
+func (d *Document) pinnedTo() string {
+	if d.Pinned {
+		return d.Holder
+	}
+	return ""
 }
 
 // Kind names what a write is for.
@@ -73,6 +84,7 @@ type Match struct {
 	Released *bool
 	Open     *Open  // exactly, order included
 	Entry    *Entry // this entry of Open, exactly
+	Pinned   *bool
 }
 
 // Change is what a write sets. A nil field stays as it is. Open replaces the field; Put and Drop touch single entries of it.
@@ -125,7 +137,7 @@ func (w Write) Apply(doc Document) (Document, bool) {
 
 func (m Match) holds(doc Document) bool {
 	return m.Epoch == doc.Epoch &&
-		same(m.Holder, doc.Holder) && same(m.Nonce, doc.Nonce) && same(m.Closing, doc.Closing) && same(m.Released, doc.Released) &&
+		same(m.Holder, doc.Holder) && same(m.Nonce, doc.Nonce) && same(m.Pinned, doc.Pinned) && same(m.Closing, doc.Closing) && same(m.Released, doc.Released) &&
 		(m.Open == nil || slices.Equal(*m.Open, doc.Open)) &&
 		(m.Entry == nil || doc.Open.Nonce(m.Entry.ID) == m.Entry.Nonce)
 }

@@ -91,6 +91,7 @@ func (k *keyer) document(d *Document) {
 	k.bool(d.Closing)
 	k.bool(d.Released)
 	k.bool(d.Override)
+	k.bool(d.Pinned)
 	k.text(d.Successor)
 	k.int(int64(len(d.Basis)))
 }

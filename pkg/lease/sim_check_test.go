@@ -56,6 +56,10 @@ func (w *world) checkWrite(wr Write, before, after Document) {
 	if w.mutant.active() {
 		return
 	}
+	ordered := before.Closing && before.Successor == after.Holder
+	if before.pinnedTo() != "" && (wr.Kind == Claim && after.Holder != before.Holder && !ordered || wr.Kind == Close && after.Epoch == before.Epoch && after.Successor == "") {
+		w.fail("%s moved a lease that is pinned to %s", wr.Kind, before.Holder)
+	}
 	// Invariant 5: what moves the lease without an order is an intent. It may have been stated a dwell ago, and the request late.
 	window := time.Duration(float64(w.term.D)/(1-w.term.Rho)) + 3*w.term.T + 3*w.term.C + 2*w.term.P
 	self := func(zone string) bool {
@@ -66,7 +70,8 @@ func (w *world) checkWrite(wr Write, before, after Document) {
 		}
 		return false
 	}
-	if wr.Kind == Claim && !(before.Closing && before.Successor == after.Holder) && !self(after.Holder) {
+	byPin := after.Holder == before.Holder && (before.Pinned || w.now-w.unpinned <= window)
+	if wr.Kind == Claim && !ordered && !byPin && !self(after.Holder) {
 		w.fail("zone %s claimed without a fresh intent", after.Holder)
 	}
 	if wr.Kind == Close && after.Epoch == before.Epoch && after.Successor == "" {

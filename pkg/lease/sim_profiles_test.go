@@ -49,6 +49,12 @@ func profiles() []profile {
 			w.keep(8*time.Second, all...)
 			w.keep(15*time.Second, trouble{1, cutOffHolder}, trouble{1, move})
 		}},
+		// Pins come and go, before, during and after moves of every kind.
+		{name: "pins", setup: calm, trouble: func(w *world) {
+			w.keep(20*time.Second, trouble{1, pinned})
+			w.keep(10*time.Second, intent...)
+			w.keep(15*time.Second, trouble{2, cutOffHolder}, trouble{1, crash}, trouble{1, region}, trouble{1, zombie})
+		}},
 		// Clocks at both ends of ρ, short looks, the holder cut off again and again, every zone a candidate: what is too early by
 		// little shows here.
 		{name: "storm", extreme: true, setup: tight, trouble: func(w *world) {

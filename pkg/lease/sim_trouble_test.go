@@ -314,9 +314,27 @@ func (w *world) order(to string) {
 	})
 }
 
+// pinned is an operator's pin for a while. The store applies it at once: a late one is the same as one given later.
+func pinned(w *world) {
+	if w.doc.Holder == "" || w.doc.Pinned {
+		return
+	}
+	w.doc.Pinned = true
+	w.logf("pinned to %s", w.doc.Holder)
+	w.meanwhile(w.between(time.Second, 60*time.Second), w.unpin)
+}
+
+func (w *world) unpin() {
+	if w.doc.Pinned {
+		w.doc.Pinned, w.unpinned = false, w.now
+		w.logf("unpinned")
+	}
+}
+
 // heal ends every trouble. Requests that are still on their way arrive.
 func (w *world) heal() {
 	w.faults, w.down, w.net = false, 0, weather{delay: 10 * time.Millisecond}
+	w.unpin()
 	w.logf("every trouble is over, the global record points at %s", w.target)
 	for z := range w.zones {
 		w.zones[z].jobDead, w.zones[z].seesTill, w.zones[z].cutTill = 0, 0, 0

@@ -44,6 +44,8 @@ type world struct {
 	stats  stats
 	drain  time.Duration
 
+	unpinned time.Duration // when the last pin ended
+
 	instant bool        // requests last no time
 	opened  func(*node) // told of every gate that opens
 	refused func(*node) // and of every one that ends to take requests
@@ -85,6 +87,7 @@ func newWorld(seed uint64, kind profile, mut *mutant, trace io.Writer) *world {
 			w.own[z] = w.term
 		}
 	}
+	w.unpinned = -time.Hour
 	w.doc = Document{Nonce: "bootstrap", Open: Open{}, Term: w.term}
 	for z := range zoneNames {
 		w.zones[z].selfAt, w.zones[z].away = -time.Hour, -time.Hour

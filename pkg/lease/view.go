@@ -13,6 +13,7 @@ const (
 	Active    State = "Active"    // requests pass
 	Draining  State = "Draining"  // requests under way go on, new ones are refused
 	Fenced    State = "Fenced"    // the deadline passed, everything is being cut
+	Pinned    State = "Pinned"    // answers 423, and an operator keeps the lease in another zone
 )
 
 // View is what a driver needs to know after a step.
@@ -57,6 +58,9 @@ func (m *Machine) state() State {
 	}
 	if m.holding() && !m.doc.Closing || m.writing != nil && m.writing.write.Kind == Claim {
 		return Acquiring
+	}
+	if m.known && m.pinnedAway() {
+		return Pinned
 	}
 	if _, candidate := m.claimAt(); candidate {
 		return Candidate

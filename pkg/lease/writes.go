@@ -21,7 +21,11 @@ func ClaimWrite(doc Document, zone, nonce string, term Term) Write {
 	} else {
 		change.Override, change.Basis = new(false), &map[string]int64{}
 	}
-	return Write{Kind: Claim, Match: Match{Epoch: doc.Epoch, Nonce: &doc.Nonce}, Change: change}
+	w := Write{Kind: Claim, Match: Match{Epoch: doc.Epoch, Nonce: &doc.Nonce}, Change: change}
+	if doc.Holder != "" && doc.Holder != zone && (!doc.Closing || doc.Successor != zone) {
+		w.Match.Pinned = new(false) // a pin that came meanwhile holds
+	}
+	return w
 }
 
 // CloseWrite asks doc's holder to stop serving: for successor when that is a zone (a planned switch, with the zones' intent counters in
@@ -34,6 +38,9 @@ func CloseWrite(doc Document, successor string, basis map[string]int64, nonce st
 		Kind:   Close,
 		Match:  Match{Epoch: doc.Epoch, Holder: &doc.Holder, Closing: new(false), Released: new(false)},
 		Change: Change{Closing: new(true), Successor: &successor, Override: new(false), Basis: new(maps.Clone(basis))},
+	}
+	if successor == "" {
+		w.Match.Pinned = new(false) // by intent; an order moves a pinned lease too
 	}
 	if len(doc.Open) == 0 {
 		w.Match.Open = &Open{}

@@ -20,6 +20,7 @@ type leaseDocument struct {
 	Basis     map[string]int64
 	Released  bool
 	Term      leaseTerm
+	Pin       leasePin
 }
 
 // leaseTerm holds the constants in milliseconds, for whoever reads the document in a shell.
@@ -36,7 +37,7 @@ type leaseTerm struct {
 func (d leaseDocument) document() lease.Document {
 	doc := lease.Document{
 		Epoch: d.Epoch, Holder: d.Holder, Nonce: d.Nonce, Closing: d.Closing, Override: d.Override, Basis: d.Basis, Released: d.Released,
-		Open: make(lease.Open, 0, len(d.Open)), Term: d.Term.term(),
+		Pinned: d.Pin.On, Open: make(lease.Open, 0, len(d.Open)), Term: d.Term.term(),
 	}
 	for _, e := range d.Open {
 		nonce, _ := e.Value.(string)
@@ -74,6 +75,9 @@ func (s *LeaseStore) filterOf(m lease.Match) bson.D {
 	f = field(f, "nonce", m.Nonce)
 	f = field(f, "closing", m.Closing)
 	f = field(f, "released", m.Released)
+	if m.Pinned != nil {
+		f = append(f, pinIs(*m.Pinned))
+	}
 	if m.Open != nil {
 		f = append(f, bson.E{Key: "open", Value: openBSON(*m.Open)})
 	}
