@@ -31,21 +31,25 @@ func (m *Machine) due() (Write, bool) {
 				return w, true
 			}
 		}
-		if dead, found := m.deadEntry(); found && m.missed == 0 {
+		if dead, found := m.deadEntry(); found && m.mayWrite() {
 			return ReapWrite(m.doc, dead, m.cfg.Nonce()), true
 		}
 	}
-	if at, candidate := m.claimAt(); candidate && m.now.Mono >= at && m.missed == 0 {
+	if at, candidate := m.claimAt(); candidate && m.now.Mono >= at && m.mayWrite() {
 		return ClaimWrite(m.doc, m.cfg.Zone, m.cfg.Nonce(), m.cfg.Term), true
 	}
 	return Write{}, false
 }
 
+// mayWrite holds back every write but a renewal after one that failed: until a later read showed what it must match, and until the
+// back-off is over.
+func (m *Machine) mayWrite() bool { return m.missed == 0 && m.now.Mono >= m.nextWrite }
+
 // holding tells whether this zone holds the epoch, as far as this replica knows.
 func (m *Machine) holding() bool { return m.known && m.doc.Holder == m.cfg.Zone && !m.doc.Released }
 
 func (m *Machine) dueClosing() (Write, bool) {
-	if m.phase != closed || m.missed != 0 {
+	if m.phase != closed || !m.mayWrite() {
 		return Write{}, false
 	}
 	if m.doc.Open.Nonce(m.id) != "" {
@@ -61,7 +65,7 @@ func (m *Machine) dueHolding() (Write, bool) {
 	if m.stopping {
 		return Write{}, false
 	}
-	if m.missed == 0 && m.mustYield() {
+	if m.mayWrite() && m.mustYield() {
 		return CloseWrite(m.doc, "", nil, m.cfg.Nonce()), true
 	}
 	if m.phase == draining || m.now.Mono < m.nextRenew || (m.phase == closed && m.unwanted() && len(m.doc.Open) == 0) {
@@ -128,7 +132,7 @@ func (m *Machine) claimAt() (time.Duration, bool) {
 	if !ordered && !m.wanted() {
 		return 0, false
 	}
-	return max(m.changedAt+wait, m.nextWrite), true
+	return m.changedAt + wait, true
 }
 
 // deadEntry finds a name in Open, not this process's current one, that has not changed for W.

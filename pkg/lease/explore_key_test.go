@@ -164,6 +164,7 @@ func (k *keyer) machine(m *Machine, now Time) {
 		}
 	}
 	k.bool(m.missed != 0)
+	k.int(int64(min(m.failures, 3)))
 	k.due(now.Mono, m.nextRead)
 	k.due(now.Mono, m.nextRenew)
 	k.due(now.Mono, m.nextWrite)

@@ -122,7 +122,8 @@ type Machine struct {
 	missed    uint64 // a write failed: only a read with a higher seq shows what the next one must match
 	nextRead  time.Duration
 	nextRenew time.Duration
-	nextWrite time.Duration // claims back off until then
+	failures  int           // writes but renewals that failed in a row
+	nextWrite time.Duration // until then they back off
 	stopping  bool
 }
 
@@ -241,6 +242,9 @@ func (m *Machine) written(e Written) {
 	switch e.Outcome {
 	case Applied:
 		m.unsure = nil
+		if w.write.Kind != Renew {
+			m.failures = 0
+		}
 		m.learn(e.Doc)
 		if w.write.Kind == Renew {
 			m.renewed(w)
@@ -260,7 +264,8 @@ func (m *Machine) written(e Written) {
 		return
 	}
 	m.missed = m.seq
-	if w.write.Kind == Claim {
+	// Going out races with siblings, and is not kept waiting for having lost once or twice.
+	if m.failures++; w.write.Kind == Claim || m.failures > 2 {
 		m.nextWrite = m.now.Mono + m.cfg.Term.P/10 + m.cfg.Jitter(m.cfg.Term.P/2)
 	}
 }

@@ -22,29 +22,28 @@ var zoneNames = [zoneCount]string{"a", "b", "c"}
 
 // world is one schedule under way.
 type world struct {
-	rng    *rand.Rand
-	now    time.Duration // true time
-	queue  queue
-	doc    Document
-	recs   []Record        // replaced, never changed in place
-	term   Term            // the slowest that a zone claims by
-	own    [zoneCount]Term // what each zone claims by, where it is not that
-	kind   profile
-	mutant *mutant
-	nodes  []*node
-	zones  [zoneCount]zone
-	target string // where the global record points
-	net    weather
-	down   time.Duration // the store answers nobody until then
-	born   int           // counts processes
-	nonces int
-	faults bool // troubles may be made
-	trace  io.Writer
-	broken string // what went wrong first
-	stats  stats
-	drain  time.Duration
-
+	rng      *rand.Rand
+	now      time.Duration // true time
+	queue    queue
+	doc      Document
+	recs     []Record        // replaced, never changed in place
+	term     Term            // the slowest that a zone claims by
+	own      [zoneCount]Term // what each zone claims by, where it is not that
+	kind     profile
+	mutant   *mutant
+	nodes    []*node
+	zones    [zoneCount]zone
+	target   string // where the global record points
+	net      weather
+	down     time.Duration // the store answers nobody until then
+	born     int           // counts processes
+	nonces   int
+	faults   bool // troubles may be made
+	trace    io.Writer
+	broken   string        // what went wrong first
 	unpinned time.Duration // when the last pin ended
+	stats    stats
+	drain    time.Duration
 
 	instant bool        // requests last no time
 	opened  func(*node) // told of every gate that opens
