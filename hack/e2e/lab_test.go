@@ -36,7 +36,8 @@ func newLab(t *testing.T) *lab {
 	}
 	l := &lab{repo: repo, env: t.TempDir()}
 	t.Setenv("PATH", filepath.Join(repo, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
-	t.Setenv("APORETO_AGE_IDENTITY", filepath.Join(t.TempDir(), "identity.txt"))
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir()) // the age identity is made there, not in the home of whoever runs this
+	t.Setenv("APORETO_AGE_IDENTITY", "")
 	t.Setenv("APORETO_ENV", "")
 	t.Cleanup(func() {
 		if t.Failed() {

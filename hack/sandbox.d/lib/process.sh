@@ -9,10 +9,12 @@ start_time() {
   echo "${fields[19]}"
 }
 
-# spawn RECORD LOG CMD… : starts CMD in a session of its own, away from this terminal and this lock.
+# spawn RECORD LOG CMD… : starts CMD in a session of its own, away from this terminal and this lock. When it returns the
+# record is there: who asks whether the process runs must not be answered "no" because it has not begun.
 spawn() {
   local record=$1 log=$2
   shift 2
+  rm -f "$record"
   (
     exec 9>&- < /dev/null >> "$log" 2>&1
     local self=$BASHPID # inside a substitution it would be another one
@@ -20,6 +22,7 @@ spawn() {
     exec setsid "$@"
   ) &
   disown
+  wait_until 30 test -s "$record" || fail "process $1 did not begin in 30 s"
 }
 
 # running RECORD : prints the PID when the recorded process lives.
