@@ -176,7 +176,7 @@ func mutants() []mutant {
 			}
 			return w
 		}},
-		{name: "removed-before-cut", onAfter: func(n *node, e Event) {
+		{name: "removed-before-cut", onAfter: func(n *node, _ Event) {
 			m := n.m
 			if (m.phase == draining || m.phase == cutting) && m.doc.Closing && m.doc.Open.Nonce(m.id) != "" {
 				n.send(&request{n: n, write: TakeOutWrite(m.doc, []string{m.id}, n.w.nonce()), unheard: true})

@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	schedules = flag.Int("schedules", 300, "schedules of ten simulated minutes that TestSimulation plays")
+	schedules = flag.Int("schedules", 200, "schedules of ten simulated minutes that TestSimulation plays")
 	firstSeed = flag.Uint64("seed", 1, "first seed of TestSimulation and TestMutants, and the one that TestReplay prints")
 	asMutant  = flag.String("mutant", "", "TestReplay: the mutant to replay, of failover.md's names")
 	asProfile = flag.String("profile", "", "TestReplay: the kind of schedule, where the seed does not choose it")
