@@ -8,6 +8,7 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"os"
 	"slices"
@@ -22,8 +23,12 @@ import (
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/zone"
 )
 
-// drainTime is how long requests under way may go on after a planned close.
-const drainTime = 10 * time.Second
+const (
+	// drainTime is how long requests under way may go on after a planned close.
+	drainTime = 10 * time.Second
+	// lingerTime is enough for Kubernetes to tell every node that a pod which is going away gets no new connections.
+	lingerTime = 3 * time.Second
+)
 
 type gatewayOptions struct {
 	env        *Env
@@ -35,12 +40,16 @@ type gatewayOptions struct {
 	tlsCert    string
 	tlsKey     string
 	routes     string
+	authz      string
+	clientCA   string
+	certHeader string
 	upstreamCA string
 	profile    string
 	zoneURLs   map[string]string
 	redirect   int
 	standing   bool
 	drain      time.Duration
+	linger     time.Duration
 
 	config gateway.Config
 }
@@ -51,8 +60,8 @@ func newGatewayCmd(env *Env) *cobra.Command {
 		Use:   "gateway",
 		Short: "Serve in front of this zone's services: 423 unless the zone holds the lease",
 		Long: `Ends TLS, proxies to the zone's services by route, and lets requests through only while the lease in MongoDB is held by this zone and
-this replica has confirmed it within the term. In every other case it answers 423. SIGTERM closes the gate, lets what is under way
-drain, and ends.`,
+this replica has confirmed it within the term. In every other case it answers 423. SIGTERM makes it not ready; it serves on for --linger,
+then closes the gate, lets what is under way drain, and ends.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.complete(); err != nil {
@@ -66,15 +75,19 @@ drain, and ends.`,
 	flags.StringVar(&o.replica, "replica", "", "`name` of this replica, its pod's (required)")
 	flags.StringVar(&o.listen, "listen", ":8443", "public `address`, TLS")
 	flags.StringVar(&o.status, "status-listen", ":9090", "`address` inside the cluster, plain HTTP: probes, identity, metrics")
+	flags.StringVar(&o.authz, "authz-listen", "", "`address` inside the cluster, plain HTTP, where other ingresses ask whether the gate is open (default: none)")
 	flags.StringVar(&o.tlsCert, "tls-cert", "", "PEM `file` with the public certificate and its chain (required)")
 	flags.StringVar(&o.tlsKey, "tls-key", "", "PEM `file` with its key (required)")
 	flags.StringVar(&o.routes, "routes", "", "JSON `file` with the routes to the services (required)")
+	flags.StringVar(&o.clientCA, "client-ca", "", "PEM `file` with the CAs that verify clients' certificates, read anew when it changes (default: none is verified)")
+	flags.StringVar(&o.certHeader, "client-cert-header", "", "`header` that carries a client's certificate to https services (default: none does)")
 	flags.StringVar(&o.upstreamCA, "upstream-ca", "", "PEM `file` with the CAs that verify https services (default: the system's)")
 	flags.StringVar(&o.profile, "profile", "default", "constants of the epochs that this zone claims: default or calm (slow links)")
 	flags.StringToStringVar(&o.zoneURLs, "zone-url", nil, "public URL of a zone, as `ZONE=URL`; a 423 names the active zone's; repeatable")
 	flags.IntVar(&o.redirect, "redirect", 0, "status `code` (302, 307, 308) that sends browsers to the active zone; 0 shows them a page")
 	flags.BoolVar(&o.standing, "standing-intent", false, "the environment has this one zone: it is always intended")
 	flags.DurationVar(&o.drain, "drain", drainTime, "how long requests under way may go on after a planned close")
+	flags.DurationVar(&o.linger, "linger", lingerTime, "how long to serve on after SIGTERM, while load balancers forget this replica")
 	o.mongo.register(flags)
 	return cmd
 }
@@ -104,6 +117,20 @@ func (o *gatewayOptions) complete() error {
 	}
 	if o.drain < 0 {
 		problems = append(problems, fmt.Errorf("--drain %s is negative", o.drain))
+	}
+	if o.linger < 0 {
+		problems = append(problems, fmt.Errorf("--linger %s is negative", o.linger))
+	}
+	if o.certHeader != "" && !headerName(o.certHeader) {
+		problems = append(problems, fmt.Errorf("--client-cert-header %q is not the name of a header of its own", o.certHeader))
+	}
+	o.config.CertHeader = textproto.CanonicalMIMEHeaderKey(o.certHeader)
+	if o.clientCA != "" {
+		ca := gateway.NewCAFile(o.clientCA)
+		if _, err := ca.Get(); err != nil {
+			problems = append(problems, fmt.Errorf("--client-ca: %w", err))
+		}
+		o.config.ClientCA = ca.Get
 	}
 	if o.routes != "" {
 		data, err := os.ReadFile(o.routes)
@@ -156,6 +183,20 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	c.Store = client.LeaseStore(c.Environment, c.Lease.Term.C)
 	c.Log = o.env.logger("gateway").With("environment", c.Environment, "replica", c.Lease.Replica)
 	return gateway.New(*c).Run(ctx)
+}
+
+// headerName tells whether name may be a header that the gateway gives a meaning: letters, digits and dashes, and not one that HTTP itself
+// or the gateway uses.
+func headerName(name string) bool {
+	for _, c := range []byte(name) {
+		if c != '-' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	reserved := []string{"Accept", "Authorization", "Connection", "Content-Length", "Content-Type", "Cookie", "Expect", "Forwarded", "Host", "Keep-Alive", "Origin",
+		"Te", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent", "X-Real-Ip"}
+	canonical := textproto.CanonicalMIMEHeaderKey(name)
+	return !slices.Contains(reserved, canonical) && !strings.HasPrefix(canonical, "X-Forwarded")
 }
 
 // processID makes of a pod's name an id that no other process has ever had: a container restarts under its pod's name. It is a field

@@ -39,27 +39,27 @@ type Pass struct {
 }
 
 // Enter returns a pass when the gate is open, which the caller must Leave.
-func (g *Gate) Enter() (*Pass, bool) {
+func (g *Gate) Enter() (Pass, bool) {
 	// Counted before it is looked at: the keeper looks in the other order, so that no request slips past an idle gate.
 	g.within.Add(1)
-	o := g.current.Load()
+	o := g.current.Load() // what Open asks, of one and the same opening
 	if o == nil || o.refuse.Load() || !o.alive(g.clock()) {
 		g.leave()
-		return nil, false
+		return Pass{}, false
 	}
-	return &Pass{gate: g, opening: o}, true
+	return Pass{gate: g, opening: o}, true
 }
 
 // Context is cancelled when the opening that p belongs to is cut.
-func (p *Pass) Context() context.Context { return p.opening.context }
+func (p Pass) Context() context.Context { return p.opening.context }
 
 // Alive tells whether p's opening still holds: it is asked before every write that goes through the gate.
-func (p *Pass) Alive() bool {
+func (p Pass) Alive() bool {
 	return p.opening.context.Err() == nil && p.opening.alive(p.gate.clock())
 }
 
 // Leave says that the request is over.
-func (p *Pass) Leave() { p.gate.leave() }
+func (p Pass) Leave() { p.gate.leave() }
 
 func (g *Gate) leave() {
 	if g.within.Add(-1) == 0 {
@@ -72,6 +72,18 @@ func (g *Gate) leave() {
 
 func (o *opening) alive(now lease.Time) bool {
 	return !now.Passed(lease.Time{Mono: time.Duration(o.mono.Load()), Wall: time.Duration(o.wall.Load())})
+}
+
+// Open tells whether Enter would succeed now.
+func (g *Gate) Open() bool {
+	o := g.current.Load()
+	return o != nil && !o.refuse.Load() && o.alive(g.clock())
+}
+
+// Alive tells whether anything that entered may still be proxied: the gate is open or draining, and the deadline has not passed.
+func (g *Gate) Alive() bool {
+	o := g.current.Load()
+	return o != nil && o.alive(g.clock())
 }
 
 // follow brings the gate in line with the machine's view; ctx ends every opening. Only the keeper calls it.

@@ -232,7 +232,7 @@ func TestUnreachableDatabaseCutsEverything(t *testing.T) {
 				return
 			}
 			defer conn.Close()
-			fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+			fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 			reached <- struct{}{}
 			_, _ = io.Copy(conn, conn)
 			return
@@ -259,7 +259,7 @@ func TestUnreachableDatabaseCutsEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer upgraded.Close()
-	fmt.Fprint(upgraded, "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	fmt.Fprint(upgraded, "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	reader := bufio.NewReader(upgraded)
 	if response, err := http.ReadResponse(reader, nil); err != nil || response.StatusCode != 101 {
 		t.Fatalf("upgrade: %v %v", response, err)

@@ -30,10 +30,15 @@ func newHealth(upstreams []string, certificate func() (*tls.Certificate, error),
 
 // reason returns why the zone could not serve, "" when it could.
 func (h *health) reason() string {
-	if since, ever := h.keeper.SinceRead(); !ever || since > h.stale {
+	if !h.databaseReachable() {
 		return "MongoDB is not reachable"
 	}
 	return *h.trouble.Load()
+}
+
+func (h *health) databaseReachable() bool {
+	since, ever := h.keeper.SinceRead()
+	return ever && since <= h.stale
 }
 
 // run looks until ctx ends.

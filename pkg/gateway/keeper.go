@@ -21,23 +21,31 @@ type Keeper struct {
 	machine *lease.Machine
 	store   Store
 	gate    *Gate
+	zone    string
 	clock   func() lease.Time
 	log     *slog.Logger
 	observe Observer
 	events  chan lease.Event
 	view    atomic.Pointer[lease.View]
-	lastOK  atomic.Int64 // monotonic time of the last successful read, 0 before the first
+	records atomic.Pointer[[]lease.Record] // as last read, nil before the first reading
+	lastOK  atomic.Int64                   // monotonic time of the last successful read, 0 before the first
+	fenced  atomic.Bool                    // the last opening was fenced, and there was none since
+	cut     bool                           // so was what is, or was last, under way
 }
 
 // Observer hears of what metrics and logs want to know. Calls come from several goroutines.
 type Observer interface {
-	Transition(from, to lease.View)
+	Transition(from, to lease.View, reason string)
 	Operation(kind string, took time.Duration, err error)
+	// DualActive says that another zone was seen to hold a later epoch while this gate still let requests through: the promise was broken.
+	DualActive(epoch int64, holder string)
 }
 
-// NewKeeper returns a keeper of gate by the document in store.
-func NewKeeper(machine *lease.Machine, store Store, gate *Gate, clock func() lease.Time, log *slog.Logger, observe Observer) *Keeper {
-	k := &Keeper{machine: machine, store: store, gate: gate, clock: clock, log: log, observe: observe, events: make(chan lease.Event, 8)}
+// NewKeeper returns a keeper of gate by the document in store, for the zone that cfg names.
+func NewKeeper(cfg lease.Config, store Store, gate *Gate, clock func() lease.Time, log *slog.Logger, observe Observer) *Keeper {
+	k := &Keeper{
+		machine: lease.New(cfg), store: store, gate: gate, zone: cfg.Zone, clock: clock, log: log, observe: observe, events: make(chan lease.Event, 8),
+	}
 	k.view.Store(&lease.View{State: lease.Locked})
 	return k
 }
@@ -79,12 +87,27 @@ func (k *Keeper) Run(ctx context.Context, stop <-chan struct{}) {
 }
 
 func (k *Keeper) step(ctx context.Context, event lease.Event) {
+	if doc, seen := document(event); seen && k.gate.Alive() && doc.Epoch > k.View().Epoch && doc.Holder != k.zone {
+		k.observe.DualActive(doc.Epoch, doc.Holder)
+	}
 	actions := k.machine.Step(k.clock(), event)
 	view := k.machine.View()
 	k.gate.follow(ctx, view)
+	for _, action := range actions {
+		if _, is := action.(lease.Cut); is {
+			k.cut = true
+		}
+	}
 	before := *k.view.Swap(&view)
 	if before.State != view.State || before.Epoch != view.Epoch {
-		k.observe.Transition(before, view)
+		k.observe.Transition(before, view, reason(k.zone, before, view, event, k.cut))
+	}
+	switch {
+	case view.State == lease.Fenced:
+		k.fenced.Store(true)
+	case view.State == lease.Active:
+		k.fenced.Store(false)
+		k.cut = false
 	}
 	for _, action := range actions {
 		switch a := action.(type) {
@@ -98,6 +121,17 @@ func (k *Keeper) step(ctx context.Context, event lease.Event) {
 	}
 }
 
+// document returns the state of the document that event shows.
+func document(event lease.Event) (lease.Document, bool) {
+	switch e := event.(type) {
+	case lease.Observed:
+		return e.Doc, true
+	case lease.Written:
+		return e.Doc, e.Outcome == lease.Applied
+	}
+	return lease.Document{}, false
+}
+
 func (k *Keeper) read(ctx context.Context, a lease.Read) {
 	start := k.clock().Mono
 	doc, records, err := k.store.Read(ctx)
@@ -106,6 +140,7 @@ func (k *Keeper) read(ctx context.Context, a lease.Read) {
 		k.post(ctx, lease.ReadFailed{Seq: a.Seq})
 		return
 	}
+	k.records.Store(&records)
 	k.lastOK.Store(int64(k.clock().Mono))
 	k.post(ctx, lease.Observed{Seq: a.Seq, Doc: doc, Records: records})
 }

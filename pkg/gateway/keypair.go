@@ -42,7 +42,7 @@ func (k *KeyPair) Get() (*tls.Certificate, error) {
 		}
 		return nil, err
 	}
-	if pair != nil {
+	if pair != nil { // nil: the files are those that were loaded
 		k.loaded, k.stamp = pair, stamp
 	}
 	k.checked = now

@@ -20,6 +20,9 @@ type metrics struct {
 	requests    *prometheus.CounterVec
 	transitions *prometheus.CounterVec
 	operations  *prometheus.HistogramVec
+	cuts        *prometheus.CounterVec
+	decisions   *prometheus.CounterVec
+	dualActive  prometheus.Counter
 }
 
 func newMetrics(zone string) *metrics {
@@ -29,17 +32,27 @@ func newMetrics(zone string) *metrics {
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "aporeto_gate_requests_total", Help: "Requests by the status code of their answer.", ConstLabels: label}, []string{"code"}),
 		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "aporeto_zone_transitions_total", Help: "Changes of this replica's state.", ConstLabels: label}, []string{"from", "to"}),
+			Name: "aporeto_zone_transitions_total", Help: "Changes of this replica's state.", ConstLabels: label}, []string{"from", "to", "reason"}),
+		cuts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "aporeto_gate_connections_cut_total", Help: "Requests and upgraded connections that were under way when the gate was cut.", ConstLabels: label}, []string{"kind"}),
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "aporeto_gate_decisions_total", Help: "Answers to other ingresses by their status code.", ConstLabels: label}, []string{"code"}),
+		dualActive: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "aporeto_dual_active_observed_total", Help: "Times that another zone was seen to hold a later epoch while this gate let requests through. Anything but 0 is a broken promise.", ConstLabels: label}),
 		operations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "aporeto_lease_operation_seconds", Help: "Time of reads and writes of the lease.", ConstLabels: label,
 			Buckets: []float64{.002, .005, .01, .02, .05, .1, .2, .5, 1, 2}}, []string{"operation", "result"}),
 	}
-	m.registry.MustRegister(m.requests, m.transitions, m.operations, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, kind := range []string{kindRequest, kindUpgraded} {
+		m.cuts.WithLabelValues(kind) // there from the start, at 0
+	}
+	m.registry.MustRegister(m.requests, m.transitions, m.operations, m.cuts, m.decisions, m.dualActive)
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 // watch registers the gauges that are read when asked for.
-func (m *metrics) watch(k *Keeper, g *Gate, clock func() lease.Time) {
+func (m *metrics) watch(k *Keeper, g *Gate, clock func() lease.Time, conditions func() []Condition) {
 	gauge := func(name, help string, read func() float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: prometheus.Labels{"zone": m.zone}}, read))
 	}
@@ -49,6 +62,17 @@ func (m *metrics) watch(k *Keeper, g *Gate, clock func() lease.Time) {
 			ConstLabels: prometheus.Labels{"zone": m.zone, "state": string(state)},
 		}, func() float64 {
 			if k.View().State == state {
+				return 1
+			}
+			return 0
+		}))
+	}
+	for n, c := range conditions() {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "aporeto_zone_condition", Help: "1 where the condition is true, 0 where it is false or not known.",
+			ConstLabels: prometheus.Labels{"zone": m.zone, "condition": c.Type},
+		}, func() float64 {
+			if conditions()[n].Status == conditionTrue {
 				return 1
 			}
 			return 0
@@ -65,24 +89,42 @@ func (m *metrics) watch(k *Keeper, g *Gate, clock func() lease.Time) {
 	gauge("aporeto_gate_requests_under_way", "Requests that are within the gate.", func() float64 { return float64(g.Within()) })
 }
 
-func (m *metrics) request(code int) { m.requests.WithLabelValues(strconv.Itoa(code)).Inc() }
+// request counts one by its answer's code; 0 says that it was cut, or its client left, before there was an answer.
+func (m *metrics) request(code int) {
+	label := "none"
+	if code != 0 {
+		label = strconv.Itoa(code)
+	}
+	m.requests.WithLabelValues(label).Inc()
+}
+
+func (m *metrics) decision(code int) { m.decisions.WithLabelValues(strconv.Itoa(code)).Inc() }
+
+func (m *metrics) cut(kind string) { m.cuts.WithLabelValues(kind).Inc() }
 
 func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
-// observer writes what the keeper tells to the log and the metrics.
+// observer writes what the keeper tells to the log, the metrics and the journal.
 type observer struct {
 	log     *slog.Logger
 	zone    string
 	metrics *metrics
+	journal *journal
 }
 
-func (o *observer) Transition(from, to lease.View) {
+func (o *observer) Transition(from, to lease.View, reason string) {
 	if from.State != to.State {
-		o.metrics.transitions.WithLabelValues(string(from.State), string(to.State)).Inc()
+		o.metrics.transitions.WithLabelValues(string(from.State), string(to.State), reason).Inc()
+		o.journal.note(from, to, reason)
 	}
-	o.log.Info("transition", "zone", o.zone, "from", from.State, "to", to.State, "epoch", to.Epoch, "holder", to.Holder)
+	o.log.Info("transition", "zone", o.zone, "from", from.State, "to", to.State, "reason", reason, "epoch", to.Epoch, "holder", to.Holder)
+}
+
+func (o *observer) DualActive(epoch int64, holder string) {
+	o.metrics.dualActive.Inc()
+	o.log.Error("two zones were active at once", "zone", o.zone, "epoch", epoch, "holder", holder)
 }
 
 func (o *observer) Operation(kind string, took time.Duration, err error) {

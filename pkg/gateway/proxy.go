@@ -1,161 +1,123 @@
 package gateway
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
-type routeKey struct{}
+// Limits of connections to the services.
+const (
+	dialTime = 5 * time.Second
+	// upstreamIdle is shorter than what services commonly keep idle connections for (5 s in Node.js, longer elsewhere): a request that meets
+	// its connection's end is not sent again.
+	upstreamIdle        = 4 * time.Second
+	upstreamHeaderBytes = 256 << 10
+)
 
-// newProxy returns the reverse proxy by routes. It answers 404 where no route fits and 502 where the upstream does not answer.
-func newProxy(routes Routes, upstreamCA *x509.CertPool, log *slog.Logger) http.Handler {
-	transport := &http.Transport{
-		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
-		TLSClientConfig:       &tls.Config{RootCAs: upstreamCA, MinVersion: tls.VersionTLS12},
-		ForceAttemptHTTP2:     true,
-		MaxIdleConns:          1024,
-		MaxIdleConnsPerHost:   256,
-		IdleConnTimeout:       90 * time.Second,
-		TLSHandshakeTimeout:   5 * time.Second,
-		ExpectContinueTimeout: time.Second,
-		DisableCompression:    true, // bodies pass as they are
-	}
-	proxy := &httputil.ReverseProxy{
+// passage is what a proxied request carries in its context.
+type passage struct {
+	pass  Pass
+	route *Route
+	sent  atomic.Bool // its header may have reached the service
+	spoil atomic.Bool // its body could not be read from the client
+}
+
+type passageKey struct{}
+
+func passageOf(ctx context.Context) *passage {
+	p, _ := ctx.Value(passageKey{}).(*passage)
+	return p
+}
+
+// proxy passes requests on by route. It answers 404 where no route fits and 502 where the service does not answer.
+type proxy struct {
+	routes  Routes
+	reverse *httputil.ReverseProxy
+}
+
+func newProxy(routes Routes, upstreamCA *x509.CertPool, clean hygiene, log *slog.Logger) *proxy {
+	transport := newOnceTransport(&http.Transport{
+		DialContext:            (&net.Dialer{Timeout: dialTime, KeepAlive: 15 * time.Second}).DialContext,
+		TLSClientConfig:        &tls.Config{RootCAs: upstreamCA, MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           1024,
+		MaxIdleConnsPerHost:    256,
+		IdleConnTimeout:        upstreamIdle,
+		TLSHandshakeTimeout:    dialTime,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: upstreamHeaderBytes,
+		DisableCompression:     true, // bodies pass as they are
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTime},
+	})
+	reverse := &httputil.ReverseProxy{
 		Transport:     transport,
 		FlushInterval: -1, // server-sent events and other streams
+		BufferPool:    newBuffers(),
 		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		// Rewrite, unlike Director, drops every forwarding header that came in.
+		// Rewrite, unlike Director, comes after the hop-by-hop headers are gone: no Connection header can name away what it sets.
 		Rewrite: func(p *httputil.ProxyRequest) {
-			route, _ := p.In.Context().Value(routeKey{}).(*Route)
-			p.SetURL(route.target)
+			target := passageOf(p.In.Context()).route.target
+			p.SetURL(target)
+			p.Out.URL.RawQuery = p.In.URL.RawQuery // as it came; the gateway reads nothing from it
 			p.Out.Host = p.In.Host
+			clean.scrub(p.Out.Header)
+			keepUpgrade(p.Out.Header)
 			p.SetXForwarded()
+			clean.tellCertificate(p.In, p.Out.Header, target)
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			if r.Context().Err() != nil {
+			if r.Context().Err() != nil || errors.Is(err, errFenced) {
 				panic(http.ErrAbortHandler) // cut, or the client left: no answer may say whether the service acted
+			}
+			if p := passageOf(r.Context()); p != nil && p.spoil.Load() {
+				problem(w, http.StatusBadRequest, "Bad Request", "The request's body is not well-formed.")
+				return
 			}
 			log.WarnContext(r.Context(), "upstream does not answer", "host", r.Host, "path", r.URL.Path, "error", err)
 			problem(w, http.StatusBadGateway, "Bad Gateway", "The service behind the gateway does not answer.")
 		},
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		route := routes.Match(r.Host, r.URL.Path)
-		if route == nil {
-			problem(w, http.StatusNotFound, "Not Found", "No service of this control plane has this address.")
-			return
-		}
-		proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), routeKey{}, route)))
-	})
+	return &proxy{routes: routes, reverse: reverse}
 }
 
-// errFenced ends a proxied request whose opening is over.
-var errFenced = errors.New("the gate closed")
-
-// fencedWriter passes a response on while its request's opening holds.
-type fencedWriter struct {
-	http.ResponseWriter
-	pass *Pass
-	code int
-}
-
-func newFencedWriter(w http.ResponseWriter, pass *Pass) *fencedWriter {
-	return &fencedWriter{ResponseWriter: w, pass: pass, code: http.StatusOK}
-}
-
-// serve proxies r until it ends or the opening does, whichever is first.
-func (f *fencedWriter) serve(next http.Handler, r *http.Request) {
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	control := http.NewResponseController(f.ResponseWriter)
-	stop := context.AfterFunc(f.pass.Context(), func() {
-		cancel()
-		// A copy that waits for a slow client, or for more of a body, must end too. Where the connection cannot do it, it was hijacked.
-		past := time.Unix(1, 0)
-		_ = control.SetWriteDeadline(past)
-		_ = control.SetReadDeadline(past)
-	})
-	defer stop()
-	r = r.WithContext(ctx)
-	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = &fencedBody{ReadCloser: r.Body, pass: f.pass}
+// ServeHTTP proxies r, whose context carries a passage.
+func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
+		problem(w, http.StatusMethodNotAllowed, "Method Not Allowed", "The gateway does not pass "+r.Method+".")
+		return
 	}
-	next.ServeHTTP(f, r)
-}
-
-func (f *fencedWriter) WriteHeader(code int) {
-	if !f.pass.Alive() {
-		panic(http.ErrAbortHandler)
+	route := p.routes.Match(r.Host, r.URL.Path)
+	if route == nil {
+		problem(w, http.StatusNotFound, "Not Found", "No service of this control plane has this address.")
+		return
 	}
-	f.code = code
-	f.ResponseWriter.WriteHeader(code)
+	passageOf(r.Context()).route = route
+	p.reverse.ServeHTTP(w, r)
 }
 
-func (f *fencedWriter) Write(p []byte) (int, error) {
-	if !f.pass.Alive() {
-		return 0, errFenced
-	}
-	return f.ResponseWriter.Write(p)
+// buffers are what bodies are copied through.
+type buffers struct{ pool sync.Pool }
+
+const bufferSize = 32 << 10
+
+func newBuffers() *buffers {
+	return &buffers{pool: sync.Pool{New: func() any { return new([bufferSize]byte) }}}
 }
 
-// Unwrap lets http.ResponseController reach the connection for flushes and deadlines.
-func (f *fencedWriter) Unwrap() http.ResponseWriter { return f.ResponseWriter }
-
-// Hijack hands the connection of an upgrade (websockets) over, fenced like everything else.
-func (f *fencedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, buffer, err := http.NewResponseController(f.ResponseWriter).Hijack()
-	if err != nil {
-		return nil, nil, err
-	}
-	fenced := &fencedConn{Conn: conn, pass: f.pass}
-	fenced.stop = context.AfterFunc(f.pass.Context(), func() { conn.Close() })
-	return fenced, buffer, nil
+// Get and Put are those of httputil.BufferPool.
+func (b *buffers) Get() []byte {
+	buffer, _ := b.pool.Get().(*[bufferSize]byte)
+	return buffer[:]
 }
 
-type fencedBody struct {
-	io.ReadCloser
-	pass *Pass
-}
-
-func (b *fencedBody) Read(p []byte) (int, error) {
-	if !b.pass.Alive() {
-		return 0, errFenced
-	}
-	return b.ReadCloser.Read(p)
-}
-
-// fencedConn is a hijacked client connection that ends with its opening.
-type fencedConn struct {
-	net.Conn
-	pass *Pass
-	stop func() bool
-}
-
-func (c *fencedConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if !c.pass.Alive() {
-		return 0, errFenced // what arrived after the deadline must not reach the service
-	}
-	return n, err
-}
-
-func (c *fencedConn) Write(p []byte) (int, error) {
-	if !c.pass.Alive() {
-		return 0, errFenced
-	}
-	return c.Conn.Write(p)
-}
-
-func (c *fencedConn) Close() error {
-	c.stop()
-	return c.Conn.Close()
-}
+// Put takes a buffer back that Get returned.
+func (b *buffers) Put(buffer []byte) { b.pool.Put((*[bufferSize]byte)(buffer)) }

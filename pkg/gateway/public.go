@@ -32,6 +32,9 @@ func (g *Gateway) Public() http.Handler {
 	}
 	// Not a ServeMux: it redirects paths that it finds unclean, and those are the services' business.
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if g.leaving.Load() && r.Header.Get("Upgrade") == "" {
+			w.Header().Set("Connection", "close") // over HTTP/2 this becomes a GOAWAY; either way the next request goes to a sibling
+		}
 		if own, found := surface[r.URL.Path]; found && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 			own(w, r)
 			return
@@ -50,6 +53,7 @@ func (g *Gateway) Status() http.Handler {
 	mux.HandleFunc("GET /healthz/ready", g.ready)
 	mux.HandleFunc("GET /healthz/eligible", g.eligible)
 	mux.HandleFunc("GET /healthz/active", g.active)
+	mux.HandleFunc("GET "+conditionsPath, g.conditions)
 	mux.Handle("GET /metrics", g.metrics.handler())
 	return mux
 }
@@ -62,7 +66,7 @@ func (g *Gateway) fence(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer pass.Leave()
-	fenced := newFencedWriter(w, pass)
+	fenced := newFencedWriter(w, pass, g.metrics.cut)
 	defer func() { g.metrics.request(fenced.code) }()
 	fenced.serve(g.proxy, r)
 }
@@ -92,6 +96,10 @@ func live(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "li
 // ready keeps a replica out of the Service while its zone holds the lease and this replica has not confirmed it. A passive zone's
 // replicas are ready: somebody must answer the 423.
 func (g *Gateway) ready(w http.ResponseWriter, _ *http.Request) {
+	if g.leaving.Load() {
+		answer(w, http.StatusServiceUnavailable, "this replica is going away")
+		return
+	}
 	if v := g.keeper.View(); !v.Ready {
 		answer(w, http.StatusServiceUnavailable, "the zone holds the lease, this replica has not confirmed it yet")
 		return
@@ -99,30 +107,47 @@ func (g *Gateway) ready(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, "ready")
 }
 
-// eligible tells a load balancer whether the zone could serve. It does not depend on being active, or nobody would ever be chosen.
+// eligible tells a load balancer whether the zone could serve. It does not depend on being active, or nobody would ever be chosen; only
+// an operator's order for another zone stands against it, so that load balancers follow.
 func (g *Gateway) eligible(w http.ResponseWriter, _ *http.Request) {
-	if reason := g.health.reason(); reason != "" {
+	if reason := g.ineligible(); reason != "" {
 		answer(w, http.StatusServiceUnavailable, reason)
 		return
 	}
 	answer(w, http.StatusOK, "eligible")
 }
 
+// ineligible returns why load balancers should not choose the zone, "" when they may.
+func (g *Gateway) ineligible() string {
+	if g.keeper.View().OrderedAway {
+		return "an operator ordered another zone to serve"
+	}
+	return g.health.reason()
+}
+
 // active answers 200 when open and 423 when not; the query's activecode and lockedcode put other codes in their place, as Vault's
 // health endpoint allows for load balancers that know few codes.
 func (g *Gateway) active(w http.ResponseWriter, r *http.Request) {
-	code, err := http.StatusLocked, error(nil)
-	name := "lockedcode"
-	if g.keeper.View().Open {
+	code, name := http.StatusLocked, "lockedcode"
+	if g.gate.Open() {
 		code, name = http.StatusOK, "activecode"
 	}
-	if text := r.URL.Query().Get(name); text != "" {
-		if code, err = strconv.Atoi(text); err != nil || code < 200 || code > 599 {
-			answer(w, http.StatusBadRequest, name+" is not a status code between 200 and 599")
-			return
-		}
+	code, ok := remapped(r, name, code)
+	if !ok {
+		answer(w, http.StatusBadRequest, name+" is not a status code between 200 and 599")
+		return
 	}
 	answer(w, code, string(g.keeper.View().State))
+}
+
+// remapped returns the status code that the query's name asks for, else code; and false where the query asks for none that there is.
+func remapped(r *http.Request, name string, code int) (int, bool) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return code, true
+	}
+	asked, err := strconv.Atoi(text)
+	return asked, err == nil && asked >= 200 && asked <= 599
 }
 
 func answer(w http.ResponseWriter, code int, text string) {

@@ -43,13 +43,25 @@ func newRefusal(cfg Config) *refusal {
 
 // answer answers a request to a closed zone and returns the status code.
 func (f *refusal) answer(w http.ResponseWriter, r *http.Request, v lease.View) int {
-	h := w.Header()
-	h.Set("Cache-Control", "no-store")
 	if r.Method == http.MethodOptions {
-		allowAnyOrigin(h, r)
+		w.Header().Set("Cache-Control", "no-store")
+		allowAnyOrigin(w.Header(), r)
 		w.WriteHeader(http.StatusOK)
 		return http.StatusOK
 	}
+	return f.refuse(w, r, v, refused{code: http.StatusLocked, uri: r.URL.RequestURI()})
+}
+
+// refused is how a refusal is put.
+type refused struct {
+	code int
+	uri  string // path and query that the client asked for
+}
+
+// refuse answers with how.code, or sends browsers elsewhere where that is wanted, and returns the status code.
+func (f *refusal) refuse(w http.ResponseWriter, r *http.Request, v lease.View, how refused) int {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
 	h.Set("Retry-After", retryAfter)
 	allowAnyOrigin(h, r) // else a browser's script could not see the 423
 	elsewhere := ""
@@ -61,7 +73,7 @@ func (f *refusal) answer(w http.ResponseWriter, r *http.Request, v lease.View) i
 		h.Set("Link", "<"+url+`>; rel="alternate"`)
 	}
 	if prefersHTML(r) {
-		return f.answerBrowser(w, r, elsewhere, url)
+		return f.refuseBrowser(w, how, elsewhere, url)
 	}
 	description := fmt.Sprintf("The zone %s is in maintenance mode.", f.zone)
 	switch {
@@ -70,36 +82,45 @@ func (f *refusal) answer(w http.ResponseWriter, r *http.Request, v lease.View) i
 	case elsewhere != "":
 		description = fmt.Sprintf("The zone %s is in maintenance mode; the active zone is %s.", f.zone, elsewhere)
 	}
-	problem(w, http.StatusLocked, "Service Locked", description)
-	return http.StatusLocked
+	locked(w, how.code, description)
+	return how.code
 }
 
-// answerBrowser sends a browser to the active zone where that is wanted and known, else shows it a page.
-func (f *refusal) answerBrowser(w http.ResponseWriter, r *http.Request, elsewhere, url string) int {
+// locked answers in the platform's error form. The body says 423 whatever code an ingress wants to see.
+func locked(w http.ResponseWriter, code int, description string) {
+	problemAs(w, code, Problem{Code: http.StatusLocked, Title: "Service Locked", Subject: "gateway", Description: description})
+}
+
+// refuseBrowser sends a browser to the active zone where that is wanted and known, else shows it a page.
+func (f *refusal) refuseBrowser(w http.ResponseWriter, how refused, elsewhere, url string) int {
 	h := w.Header()
-	if f.redirect != 0 && url != "" {
-		h.Set("Location", strings.TrimSuffix(url, "/")+r.URL.RequestURI())
+	if f.redirect != 0 && url != "" && how.code == http.StatusLocked {
+		h.Set("Location", strings.TrimSuffix(url, "/")+how.uri)
 		w.WriteHeader(f.redirect)
 		return f.redirect
 	}
 	var page bytes.Buffer
 	if err := f.page.Execute(&page, map[string]string{"Zone": f.zone, "Elsewhere": elsewhere, "URL": url}); err != nil {
-		problem(w, http.StatusLocked, "Service Locked", "This zone is in maintenance mode.")
-		return http.StatusLocked
+		locked(w, how.code, "This zone is in maintenance mode.")
+		return how.code
 	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-	w.WriteHeader(http.StatusLocked)
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(how.code)
 	_, _ = w.Write(page.Bytes()) // an error means that the client went away
-	return http.StatusLocked
+	return how.code
 }
 
 // problem answers in the platform's error form.
 func problem(w http.ResponseWriter, code int, title, description string) {
+	problemAs(w, code, Problem{Code: code, Title: title, Subject: "gateway", Description: description})
+}
+
+func problemAs(w http.ResponseWriter, code int, p Problem) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	// An error means that the client went away.
-	_ = json.NewEncoder(w).Encode([]Problem{{Code: code, Title: title, Subject: "gateway", Description: description}})
+	_ = json.NewEncoder(w).Encode([]Problem{p}) // an error means that the client went away
 }
 
 func allowAnyOrigin(h http.Header, r *http.Request) {

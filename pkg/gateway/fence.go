@@ -1,0 +1,145 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// errFenced ends a proxied request whose opening is over.
+var errFenced = errors.New("the gate closed")
+
+// Kinds of what a fence cuts, as the metric names them.
+const (
+	kindRequest  = "request"
+	kindUpgraded = "upgraded"
+)
+
+// fencedWriter passes a response on while its request's opening holds.
+type fencedWriter struct {
+	http.ResponseWriter
+	passage  passage
+	code     int                      // of the answer, 0 while there is none
+	upgraded atomic.Pointer[net.Conn] // the client's connection, once it was handed over
+	onCut    func(kind string)
+}
+
+func newFencedWriter(w http.ResponseWriter, pass Pass, onCut func(kind string)) *fencedWriter {
+	return &fencedWriter{ResponseWriter: w, passage: passage{pass: pass}, onCut: onCut}
+}
+
+// serve proxies r until it ends or the opening does, whichever is first.
+func (f *fencedWriter) serve(next http.Handler, r *http.Request) {
+	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), passageKey{}, &f.passage))
+	defer cancel()
+	stop := context.AfterFunc(f.passage.pass.Context(), func() { f.cut(cancel) })
+	defer stop()
+	r = r.WithContext(ctx)
+	if r.Body != nil && r.Body != http.NoBody {
+		r.Body = &fencedBody{ReadCloser: r.Body, passage: &f.passage}
+	}
+	next.ServeHTTP(f, r)
+}
+
+// cut ends the request at once, whatever it waits for.
+func (f *fencedWriter) cut(cancel context.CancelFunc) {
+	cancel() // towards the service
+	if conn := f.upgraded.Load(); conn != nil {
+		f.onCut(kindUpgraded)
+		cutConn(*conn)
+		return
+	}
+	f.onCut(kindRequest)
+	// A copy that waits for a slow client, or for more of a body, must end too. Where the connection cannot do it, it was just handed over,
+	// and Hijack cuts it.
+	past := time.Unix(1, 0)
+	control := http.NewResponseController(f.ResponseWriter)
+	_ = control.SetWriteDeadline(past)
+	_ = control.SetReadDeadline(past)
+}
+
+// WriteHeader sends the status unless the opening is over.
+func (f *fencedWriter) WriteHeader(code int) {
+	if !f.passage.pass.Alive() {
+		panic(http.ErrAbortHandler)
+	}
+	f.code = code
+	f.ResponseWriter.WriteHeader(code)
+}
+
+// Write sends a piece of the body unless the opening is over.
+func (f *fencedWriter) Write(p []byte) (int, error) {
+	if !f.passage.pass.Alive() {
+		return 0, errFenced
+	}
+	return f.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach the connection for flushes and deadlines.
+func (f *fencedWriter) Unwrap() http.ResponseWriter { return f.ResponseWriter }
+
+// Hijack hands the connection of an upgrade (websockets) over, fenced like everything else.
+func (f *fencedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffer, err := http.NewResponseController(f.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	f.code = http.StatusSwitchingProtocols
+	f.upgraded.Store(&conn)
+	if !f.passage.pass.Alive() {
+		cutConn(conn) // the cut may have come before the connection was known
+	}
+	return &fencedConn{Conn: conn, pass: f.passage.pass}, buffer, nil
+}
+
+// cutConn closes conn without the farewell of TLS, which waits for a peer that does not read.
+func cutConn(conn net.Conn) {
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	conn.Close()
+}
+
+// fencedBody is a request's body that ends with its opening.
+type fencedBody struct {
+	io.ReadCloser
+	passage *passage
+}
+
+func (b *fencedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if !b.passage.pass.Alive() {
+		return 0, errFenced // what arrived after the deadline must not reach the service
+	}
+	if err != nil && err != io.EOF { //nolint:errorlint // a Reader returns io.EOF itself
+		b.passage.spoil.Store(true)
+	}
+	return n, err
+}
+
+// fencedConn is a hijacked client connection that ends with its opening.
+type fencedConn struct {
+	net.Conn
+	pass Pass
+}
+
+func (c *fencedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if !c.pass.Alive() {
+		return 0, errFenced
+	}
+	return n, err
+}
+
+func (c *fencedConn) Write(p []byte) (int, error) {
+	if !c.pass.Alive() {
+		return 0, errFenced
+	}
+	return c.Conn.Write(p)
+}
