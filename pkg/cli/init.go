@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -12,7 +13,7 @@ import (
 )
 
 func newInitCmd(f *Factory) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "init [DIR]",
 		Short: "Make an environment directory",
 		Long: `Make an environment directory: aporeto.yaml with a new identity, conf.d for the values, certs for the certificates.
@@ -22,18 +23,16 @@ Commands find it from the working directory upwards, or by --env, or by APORETO_
 		Example: `  kubectl aporeto init production && cd production`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir := f.envFlag
-			switch {
-			case len(args) == 1 && dir != "":
+			if len(args) == 1 && f.envFlag != "" {
 				return usagef("DIR and --env say the same thing; give one")
-			case len(args) == 1:
-				dir = args[0]
 			}
-			return runInit(cmd.Context(), f, dir)
+			return runInit(cmd.Context(), f, strings.Join(args, "")+f.envFlag)
 		},
 	}
+	return cmd
 }
 
+// runInit makes the environment in dir, "" being the working directory.
 func runInit(ctx context.Context, f *Factory, dir string) error {
 	path := dir
 	if !filepath.IsAbs(path) {

@@ -13,7 +13,7 @@ import (
 
 // Main runs the command line args (without the program's name) and returns the exit code.
 func Main(ctx context.Context, f *Factory, args []string) int {
-	cmd := newRootCmd(f)
+	cmd := newRootCmd(f) //nolint:contextcheck // ExecuteContext below gives the commands their context
 	cmd.SetArgs(args)
 	err := cmd.ExecuteContext(ctx)
 	if err == nil {
