@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -42,24 +43,29 @@ func ask(client *http.Client, path string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// awaitCodes waits until the zones answer as wanted.
-func awaitCodes(t *testing.T, limit time.Duration, want map[string]int) {
+// await waits until what holds.
+func await(t *testing.T, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(limit)
-	for {
-		have, same := map[string]int{}, true
-		for zone, code := range want {
-			have[zone], _ = ask(direct(zone), "/await")
-			same = same && have[zone] == code
-		}
-		if same {
-			return
-		}
+	for !holds() {
 		if time.Now().After(deadline) {
-			t.Fatalf("zones answer %v, not %v, after %v", have, want, limit)
+			t.Fatalf("not within %v: %s", limit, what)
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
+}
+
+// awaitCodes waits until the zones answer as wanted.
+func awaitCodes(t *testing.T, limit time.Duration, want map[string]int) {
+	t.Helper()
+	await(t, limit, fmt.Sprintf("zones answer %v", want), func() bool {
+		for zone, code := range want {
+			if have, _ := ask(direct(zone), "/await"); have != code {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // accepted is one request that a zone served.
