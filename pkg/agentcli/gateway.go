@@ -179,8 +179,8 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	}()
 	c := &o.config
 	c.Environment, c.Zone, c.Version = o.identity.environment, o.identity.zone, o.env.Version
-	c.Listen, c.Status, c.Clock = o.listen, o.status, clock.System()
-	c.Store = client.LeaseStore(c.Environment, c.Lease.Term.C)
+	c.Listen, c.Status, c.Authz, c.Linger, c.Clock = o.listen, o.status, o.authz, o.linger, clock.System()
+	c.Store, c.Journal = client.LeaseStore(c.Environment, c.Lease.Term.C), client.Journal(c.Environment, c.Lease.Term.C)
 	c.Log = o.env.logger("gateway").With("environment", c.Environment, "replica", c.Lease.Replica)
 	return gateway.New(*c).Run(ctx)
 }

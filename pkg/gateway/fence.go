@@ -42,6 +42,8 @@ func (f *fencedWriter) serve(next http.Handler, r *http.Request) {
 	defer stop()
 	r = r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
+		// Bodies stream both ways at once where the service wants it. HTTP/2 does so anyway, and has nothing to enable.
+		_ = http.NewResponseController(f.ResponseWriter).EnableFullDuplex()
 		r.Body = &fencedBody{ReadCloser: r.Body, passage: &f.passage}
 	}
 	next.ServeHTTP(f, r)

@@ -75,28 +75,42 @@ type lab struct {
 	store *memoryStore
 }
 
-func newLab(t *testing.T, service http.Handler) *lab {
+func newLab(t *testing.T, service http.Handler, change ...func(*Config)) *lab {
 	t.Helper()
 	upstream := httptest.NewServer(service)
 	t.Cleanup(upstream.Close)
-	routes, err := ParseRoutes(fmt.Appendf(nil, `{"routes":[{"host":"","path":"/","upstream":%q}]}`, upstream.URL))
+	store := newMemoryStore()
+	cfg := testConfig(t, store, upstream.URL)
+	for _, c := range change {
+		c(&cfg)
+	}
+	g := New(cfg)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := newMemoryStore()
-	g := New(Config{
+	server := g.publicServer()
+	go func() { _ = server.ServeTLS(listener, "", "") }() // ends with Close
+	t.Cleanup(func() { server.Close() })
+	return &lab{Gateway: g, url: "https://" + listener.Addr().String(), store: store}
+}
+
+// testConfig is that of a replica of a single zone whose every request goes to upstream.
+func testConfig(t *testing.T, store Store, upstream string) Config {
+	t.Helper()
+	routes, err := ParseRoutes(fmt.Appendf(nil, `{"routes":[{"host":"","path":"/","upstream":%q}]}`, upstream))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair := selfSigned(t, "gateway")
+	return Config{
 		Environment: "env-1", Zone: "West", Version: "test", Routes: routes, Store: store, Clock: clock.System(), Log: slog.New(slog.DiscardHandler),
-		Certificate: func() (*tls.Certificate, error) { return nil, errors.New("not used") },
+		Certificate: func() (*tls.Certificate, error) { return pair, nil },
 		Lease: lease.Config{
 			Zone: "west", Replica: "pod-1", Term: fastTerm(), Standing: true, Drain: 300 * time.Millisecond, Nonce: rand.Text,
 			Jitter: func(time.Duration) time.Duration { return 0 },
 		},
-	})
-	server := httptest.NewUnstartedServer(g.Public())
-	server.EnableHTTP2 = true
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	return &lab{Gateway: g, url: server.URL, store: store}
+	}
 }
 
 // run starts the keeper and returns a function that asks it to stop and waits.
@@ -356,4 +370,13 @@ func TestStopLetsRequestsFinish(t *testing.T) {
 	if doc.Released || doc.Closing || doc.Holder != "west" {
 		t.Errorf("a stopping replica must leave the epoch as it is: %+v", doc)
 	}
+}
+
+func readAll(t *testing.T, r io.Reader) string {
+	t.Helper()
+	all, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(all)
 }

@@ -16,9 +16,7 @@ type Route struct {
 	Host     string `json:"host"` // lower case, without port; "" is any host
 	Path     string `json:"path"` // begins with /
 	Upstream string `json:"upstream"`
-	// ActiveOnly says that the service runs in the active zone only: a passive zone is eligible without it.
-	ActiveOnly bool `json:"activeOnly,omitempty"`
-	Held       bool `json:"held"` // of an active-only service: nobody listens there while the zone is passive
+	Held     bool   `json:"held"` // of an active-only service: nobody listens there while the zone is passive
 
 	target *url.URL
 }
@@ -90,9 +88,6 @@ func below(path, prefix string) bool {
 func (r Routes) Upstreams() []string {
 	var hosts []string
 	for _, route := range r {
-		if route.ActiveOnly {
-			continue
-		}
 		if route.Held {
 			continue
 		}

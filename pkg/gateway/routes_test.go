@@ -11,7 +11,7 @@ func TestRoutesMatch(t *testing.T) {
 		{"host":"","path":"/v1","upstream":"http://v1:80"},
 		{"host":"","path":"/held","upstream":"http://held:80","held":true},
 		{"host":"API.example.com","path":"/","upstream":"http://api:80"},
-		{"host":"held.example.com","path":"/","upstream":"http://held:80","activeOnly":true},
+		{"host":"held.example.com","path":"/","upstream":"http://held:80","held":true},
 		{"host":"api.example.com","path":"/v1/jobs/","upstream":"https://jobs"}]}`))
 	if err != nil {
 		t.Fatal(err)
