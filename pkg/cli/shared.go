@@ -76,28 +76,61 @@ func (s *shared) database(ctx context.Context, hosts []string, services []plan.S
 	if err != nil {
 		return err
 	}
-	for _, host := range hosts {
+	clients := make([]*mongo.Client, len(hosts))
+	for i, host := range hosts {
 		uri, err := mongo.URI(host, "")
 		if err != nil {
 			return err
 		}
-		client, err := mongo.Connect(ctx, mongo.Options{URI: uri, CA: trust, AppName: "kubectl-aporeto", Retry: true,
+		clients[i], err = mongo.Connect(ctx, mongo.Options{URI: uri, CA: trust, AppName: "kubectl-aporeto", Retry: true,
 			Certificate: func() (*tls.Certificate, error) { return &admin, nil }})
 		if err != nil {
 			return err
 		}
-		changes, err := s.bootstrap(ctx, client, users)
+		defer func() { _ = clients[i].Close(context.WithoutCancel(ctx)) }() // what was written is acknowledged; nothing is lost
+	}
+	if err := oneDatabase(ctx, hosts, clients); err != nil {
+		return err
+	}
+	for i, host := range hosts {
+		changes, err := s.bootstrap(ctx, clients[i], users)
 		for _, change := range changes {
 			s.progress.say("MongoDB: " + change)
 		}
-		if closing := client.Close(context.WithoutCancel(ctx)); err == nil {
-			err = closing
-		}
 		if err != nil {
-			return hint.Wrap(fmt.Errorf("MongoDB %s: %w", host, err), "nothing was touched in any zone; kubectl aporeto value get global.database.mongo.host")
+			return databaseError(host, err)
 		}
 	}
 	return nil
+}
+
+// oneDatabase refuses zones whose hosts lead to different databases: each would have a lease of its own, and two zones would serve.
+func oneDatabase(ctx context.Context, hosts []string, clients []*mongo.Client) error {
+	if len(hosts) < 2 {
+		return nil
+	}
+	first := ""
+	for i, client := range clients {
+		if err := client.Probe(ctx); err != nil {
+			return databaseError(hosts[i], err)
+		}
+		id, err := client.ClusterID(ctx)
+		if err != nil {
+			return databaseError(hosts[i], err)
+		}
+		if i == 0 {
+			first = id
+		}
+		if id != first {
+			return hint.New(fmt.Sprintf("zones reach different databases: %s is cluster %s, %s is cluster %s", hosts[0], first, hosts[i], id),
+				"every zone must reach the same MongoDB: kubectl aporeto value set global.database.mongo.host HOST1:27017,HOST2:27017")
+		}
+	}
+	return nil
+}
+
+func databaseError(host string, err error) error {
+	return hint.Wrap(fmt.Errorf("MongoDB %s: %w", host, err), "nothing was touched in any zone; kubectl aporeto value get global.database.mongo.host")
 }
 
 func (s *shared) bootstrap(ctx context.Context, client *mongo.Client, users []bootstrap.ServiceUser) ([]string, error) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"go.mongodb.org/mongo-driver/bson"
+	"go.mongodb.org/mongo-driver/bson/primitive"
 	"go.mongodb.org/mongo-driver/mongo"
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
@@ -208,4 +209,17 @@ func privilegeList(privileges []Privilege) string {
 	}
 	slices.Sort(list)
 	return strings.Join(list, " ")
+}
+
+// ClusterID returns the id that a sharded cluster has had since it was made (config.version), by which two connection strings are known
+// to lead to one database.
+func (c *Client) ClusterID(ctx context.Context) (string, error) {
+	var version struct {
+		ClusterID primitive.ObjectID `bson:"clusterId"`
+	}
+	err := c.driver.Database("config").Collection("version").FindOne(ctx, bson.D{}).Decode(&version)
+	if err != nil {
+		return "", hint.Wrap(fmt.Errorf("read config.version: %w", err), "the hosts must be the routers (mongos) of a sharded cluster")
+	}
+	return version.ClusterID.Hex(), nil
 }
