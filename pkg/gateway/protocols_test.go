@@ -1,0 +1,435 @@
+package gateway
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
+)
+
+// service answers as the services behind a gateway do: /echo streams the body back as it comes, /events sends server-sent events until
+// over is closed, /socket takes over the connection as a websocket would and echoes, /hash reads it all first.
+func service(over <-chan struct{}) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		_ = control.EnableFullDuplex()
+		buffer := make([]byte, 32<<10)
+		for {
+			n, err := r.Body.Read(buffer)
+			if _, wrong := w.Write(buffer[:n]); wrong != nil || err != nil {
+				if err != io.EOF { //nolint:errorlint // a Reader returns io.EOF itself
+					panic(http.ErrAbortHandler)
+				}
+				return
+			}
+			_ = control.Flush()
+		}
+	})
+	mux.HandleFunc("/events", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		ticker := time.NewTicker(5 * time.Millisecond)
+		defer ticker.Stop()
+		for n := 0; ; n++ {
+			fmt.Fprintf(w, "data: %d\n\n", n)
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-over:
+				return
+			case <-r.Context().Done():
+				return
+			case <-ticker.C:
+			}
+		}
+	})
+	mux.HandleFunc("/socket", func(w http.ResponseWriter, r *http.Request) {
+		if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+			http.Error(w, "no upgrade", http.StatusUpgradeRequired)
+			return
+		}
+		conn, buffer, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		for {
+			line, err := buffer.ReadString('\n')
+			if err != nil || line == "bye\n" {
+				return
+			}
+			fmt.Fprint(conn, line)
+		}
+	})
+	mux.HandleFunc("/hash", func(w http.ResponseWriter, r *http.Request) {
+		hash := sha256.New()
+		if _, err := io.Copy(hash, r.Body); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		fmt.Fprintf(w, "%x", hash.Sum(nil))
+	})
+	mux.HandleFunc("/", func(http.ResponseWriter, *http.Request) {})
+	return mux
+}
+
+// flow is something under way through a gateway that goes on until it is finished or cut.
+type flow struct {
+	beats  atomic.Int64 // pieces that came through
+	finish func()       // from the client's side; the service's events end by themselves
+	ended  chan error   // nil for an end in order
+}
+
+func protocolClient(t *testing.T, version int) *http.Client {
+	t.Helper()
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: version == 2} //nolint:gosec // a test's certificate
+	if version == 1 {
+		transport.TLSClientConfig.NextProtos = []string{"http/1.1"}
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+func (l *lab) startEvents(t *testing.T, version int) *flow {
+	t.Helper()
+	f := &flow{finish: func() {}, ended: make(chan error, 1)}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, l.url+"/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := protocolClient(t, version).Do(r)
+	if err != nil || response.ProtoMajor != version {
+		t.Fatalf("events over HTTP/%d: %v %v", version, response, err)
+	}
+	go func() {
+		defer response.Body.Close()
+		lines := bufio.NewScanner(response.Body)
+		for lines.Scan() {
+			f.beats.Add(1)
+		}
+		f.ended <- lines.Err()
+	}()
+	return f
+}
+
+func (l *lab) startEcho(t *testing.T, version int) *flow {
+	t.Helper()
+	f := &flow{ended: make(chan error, 1)}
+	reader, writer := io.Pipe()
+	t.Cleanup(func() { writer.Close() })
+	ctx, cancel := context.WithCancel(t.Context())
+	f.finish = cancel
+	go func() {
+		for ctx.Err() == nil {
+			if _, err := writer.Write([]byte("beat\n")); err != nil {
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		writer.Close()
+	}()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, l.url+"/echo", reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := protocolClient(t, version).Do(r)
+	if err != nil || response.ProtoMajor != version || response.StatusCode != http.StatusOK {
+		t.Fatalf("echo over HTTP/%d: %v %v", version, response, err)
+	}
+	go func() {
+		defer response.Body.Close()
+		lines := bufio.NewScanner(response.Body)
+		for lines.Scan() {
+			f.beats.Add(1)
+		}
+		f.ended <- lines.Err()
+	}()
+	return f
+}
+
+func (l *lab) startSocket(t *testing.T) *flow {
+	t.Helper()
+	f := &flow{ended: make(chan error, 1)}
+	config := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}} //nolint:gosec // a test's certificate
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(l.url, "https://"), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	fmt.Fprint(conn, "GET /socket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	reader := bufio.NewReader(conn)
+	if response, err := http.ReadResponse(reader, nil); err != nil || response.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("upgrade: %v %v", response, err)
+	}
+	var finish atomic.Bool
+	f.finish = func() { finish.Store(true) }
+	go func() {
+		for !finish.Load() {
+			fmt.Fprint(conn, "beat\n")
+			if _, err := reader.ReadString('\n'); err != nil {
+				f.ended <- err
+				return
+			}
+			f.beats.Add(1)
+			time.Sleep(5 * time.Millisecond)
+		}
+		fmt.Fprint(conn, "bye\n")
+		_, err := reader.ReadString('\n')
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		f.ended <- err
+	}()
+	return f
+}
+
+func (l *lab) startAll(t *testing.T) map[string]*flow {
+	t.Helper()
+	return map[string]*flow{
+		"events over HTTP/1.1": l.startEvents(t, 1), "events over HTTP/2": l.startEvents(t, 2),
+		"echo over HTTP/1.1": l.startEcho(t, 1), "echo over HTTP/2": l.startEcho(t, 2), "websocket": l.startSocket(t),
+	}
+}
+
+func (l *lab) order(t *testing.T, successor string) {
+	t.Helper()
+	l.store.set(func(s *memoryStore) {
+		doc, applied := lease.CloseWrite(s.doc, successor, nil, "n").Apply(s.doc)
+		if !applied {
+			t.Error("close did not match")
+		}
+		s.doc = doc
+	})
+}
+
+// beat waits until each flow has moved on.
+func beat(t *testing.T, flows map[string]*flow) {
+	t.Helper()
+	for name, f := range flows {
+		before := f.beats.Load()
+		eventually(t, name+" moves on", func() bool { return f.beats.Load() > before+2 })
+	}
+}
+
+func ended(t *testing.T, name string, f *flow) error {
+	t.Helper()
+	select {
+	case err := <-f.ended:
+		return err
+	case <-time.After(10 * time.Second):
+		t.Fatalf("%s goes on", name)
+		return nil
+	}
+}
+
+func TestFenceCutsEveryKind(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, service(nil))
+	l.run(t)
+	eventually(t, "gate open", l.isOpen)
+	flows := l.startAll(t)
+	beat(t, flows)
+	l.store.set(func(s *memoryStore) { s.down = true })
+	eventually(t, "gate closed", func() bool { return !l.isOpen() })
+	closed := time.Now()
+	for name, f := range flows {
+		if err := ended(t, name, f); err == nil {
+			t.Errorf("%s ended as if it were complete", name)
+		}
+	}
+	if took := time.Since(closed); took > 5*time.Second {
+		t.Errorf("cutting took %v", took)
+	}
+	eventually(t, "nothing under way", func() bool { return l.gate.Within() == 0 })
+	if requests, upgraded := l.cuts(t, kindRequest), l.cuts(t, kindUpgraded); requests != 4 || upgraded != 1 {
+		t.Errorf("counted %v requests and %v upgraded connections as cut", requests, upgraded)
+	}
+}
+
+func TestPlannedCloseLetsEveryKindFinish(t *testing.T) {
+	t.Parallel()
+	over := make(chan struct{})
+	l := newLab(t, service(over), func(c *Config) { c.Lease.Drain = 10 * time.Second })
+	l.store.doc.Term.T = 10 * time.Second // a lease that leaves a busy machine time to drain
+	l.store.doc.Released = true           // else the claim waits for W
+	l.run(t)
+	eventually(t, "gate open", l.isOpen)
+	flows := l.startAll(t)
+	beat(t, flows)
+	l.order(t, "east")
+	eventually(t, "draining", func() bool { return l.keeper.View().State == lease.Draining })
+	beat(t, flows) // what is under way goes on
+	close(over)
+	for _, f := range flows {
+		f.finish()
+	}
+	for name, f := range flows {
+		if err := ended(t, name, f); err != nil {
+			t.Errorf("%s was cut: %v", name, err)
+		}
+	}
+	if cut := l.cuts(t, kindRequest) + l.cuts(t, kindUpgraded); cut != 0 {
+		t.Errorf("%v were cut", cut)
+	}
+	eventually(t, "handed over", func() bool {
+		doc, _, _ := l.store.Read(t.Context())
+		return doc.Holder == "east"
+	})
+}
+
+func TestPlannedCloseCutsWhatDoesNotFinish(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, service(nil))
+	l.run(t)
+	eventually(t, "gate open", l.isOpen)
+	flows := l.startAll(t)
+	beat(t, flows)
+	l.order(t, "east")
+	for name, f := range flows {
+		if err := ended(t, name, f); err == nil {
+			t.Errorf("%s ended as if it were complete", name)
+		}
+	}
+	eventually(t, "handed over", func() bool {
+		doc, _, _ := l.store.Read(t.Context())
+		return doc.Holder == "east" && l.gate.Within() == 0
+	})
+	if upgraded := l.cuts(t, kindUpgraded); upgraded != 1 {
+		t.Errorf("counted %v upgraded connections as cut", upgraded)
+	}
+}
+
+// TestKeepAliveAnswersLocked: connections that were made while open are not cut by a planned close; they answer 423.
+func TestKeepAliveAnswersLocked(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, service(nil))
+	l.run(t)
+	eventually(t, "gate open", l.isOpen)
+	for _, version := range []int{1, 2} {
+		c := protocolClient(t, version)
+		var dials atomic.Int32
+		dialer := &net.Dialer{}
+		transport, _ := c.Transport.(*http.Transport)
+		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			dials.Add(1)
+			return dialer.DialContext(ctx, network, address)
+		}
+		ask := func() int {
+			response, err := c.Get(l.url + "/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = readAll(t, response.Body)
+			response.Body.Close()
+			return response.StatusCode
+		}
+		if code := ask(); code != http.StatusOK && version == 1 {
+			t.Fatalf("open: %d", code)
+		}
+		if version == 1 {
+			l.order(t, "east")
+		}
+		eventually(t, "423", func() bool { return ask() == http.StatusLocked })
+		if n := dials.Load(); n != 1 {
+			t.Errorf("HTTP/%d: %d connections were needed", version, n)
+		}
+	}
+}
+
+func TestLargeBodies(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, service(nil))
+	l.run(t)
+	eventually(t, "gate open", l.isOpen)
+	body := make([]byte, 24<<20)
+	if _, err := rand.Read(body); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("%x", sha256.Sum256(body))
+	for _, version := range []int{1, 2} {
+		c := protocolClient(t, version)
+		for name, reader := range map[string]io.Reader{"of known length": bytes.NewReader(body), "streamed": io.MultiReader(bytes.NewReader(body))} {
+			response, err := c.Post(l.url+"/hash", "application/octet-stream", reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := readAll(t, response.Body); got != want {
+				t.Errorf("HTTP/%d: a body %s did not arrive as it was: %q", version, name, got)
+			}
+			response.Body.Close()
+		}
+		response, err := c.Post(l.url+"/echo", "application/octet-stream", bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		hash := sha256.New()
+		if _, err := io.Copy(hash, response.Body); err != nil || fmt.Sprintf("%x", hash.Sum(nil)) != want {
+			t.Errorf("HTTP/%d: the body did not come back as it was: %v", version, err)
+		}
+		response.Body.Close()
+	}
+}
+
+// TestClientThatDoesNotReadIsCut: a copy that is stuck in a client's full buffers must not outlive the fence.
+func TestClientThatDoesNotReadIsCut(t *testing.T) {
+	t.Parallel()
+	flood := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		piece := make([]byte, 1<<20)
+		for {
+			if _, err := w.Write(piece); err != nil {
+				return
+			}
+		}
+	})
+	for _, version := range []int{1, 2} {
+		l := newLab(t, flood)
+		l.run(t)
+		eventually(t, "gate open", l.isOpen)
+		response, err := protocolClient(t, version).Get(l.url + "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond) // buffers fill
+		l.store.set(func(s *memoryStore) { s.down = true })
+		eventually(t, "nothing under way", func() bool { return !l.isOpen() && l.gate.Within() == 0 })
+		response.Body.Close()
+	}
+}
+
+// cuts returns what the metric of connections cut says of kind.
+func (l *lab) cuts(t *testing.T, kind string) float64 {
+	t.Helper()
+	return l.metric(t, `aporeto_gate_connections_cut_total{kind="`+kind+`",zone="West"}`)
+}
+
+// metric returns the value of the series, as /metrics shows it.
+func (l *lab) metric(t *testing.T, series string) float64 {
+	t.Helper()
+	w := httptest.NewRecorder()
+	l.Status().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	for line := range strings.Lines(w.Body.String()) {
+		if value, found := strings.CutPrefix(line, series+" "); found {
+			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	t.Fatalf("no series %s in\n%s", series, w.Body)
+	return 0
+}
