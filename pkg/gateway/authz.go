@@ -16,7 +16,7 @@ const (
 
 // Authz returns the gate's decision for those who keep their own ingress: /authz (and all below it) answers 200 while the gate is open,
 // and what the public address would refuse with when it is not. /locked (and all below it) always refuses, for ingresses that ask first
-// and fetch the refusal afterwards.
+// and fetch the refusal afterwards; there OPTIONS is answered as the public address does.
 //
 // The decision is the one of the moment. Unlike the gateway's own proxy, an ingress goes on with what it once let through.
 func (g *Gateway) Authz() http.Handler {
@@ -37,15 +37,16 @@ func (g *Gateway) Authz() http.Handler {
 		h.Set(zoneHeader, g.cfg.Zone)
 		h.Set(stateHeader, string(v.State))
 		h.Set(epochHeader, strconv.FormatInt(v.Epoch, 10))
-		if pass, open := g.gate.Enter(); open && ask {
-			pass.Leave()
+		if ask && g.gate.Open() {
 			h.Set(remainingHeader, strconv.FormatFloat(max(0, (v.Deadline.Mono-g.cfg.Clock().Mono).Seconds()), 'f', 3, 64))
 			h.Set("Cache-Control", "no-store")
 			w.WriteHeader(http.StatusOK)
 			g.metrics.decision(http.StatusOK)
 			return
-		} else if open {
-			pass.Leave()
+		}
+		if refuse && r.Method == http.MethodOptions {
+			g.metrics.decision(g.refusal.answer(w, r, v))
+			return
 		}
 		g.metrics.decision(g.refusal.refuse(w, r, v, refused{code: code, uri: askedURI(r, uri)}))
 	})

@@ -20,7 +20,7 @@ type authority struct {
 	key  *ecdsa.PrivateKey
 }
 
-func newAuthority(t *testing.T) *authority {
+func newAuthority(t testing.TB) *authority {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -42,7 +42,7 @@ func newAuthority(t *testing.T) *authority {
 }
 
 // issue returns a certificate of name for servers on loopback and for clients.
-func (a *authority) issue(t *testing.T, name string) *tls.Certificate {
+func (a *authority) issue(t testing.TB, name string) *tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -74,7 +74,7 @@ func (a *authority) pool() *x509.CertPool {
 	return pool
 }
 
-func selfSigned(t *testing.T, name string) *tls.Certificate {
+func selfSigned(t testing.TB, name string) *tls.Certificate {
 	t.Helper()
 	return newAuthority(t).issue(t, name)
 }

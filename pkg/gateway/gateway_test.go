@@ -96,7 +96,7 @@ func newLab(t *testing.T, service http.Handler, change ...func(*Config)) *lab {
 }
 
 // testConfig is that of a replica of a single zone whose every request goes to upstream.
-func testConfig(t *testing.T, store Store, upstream string) Config {
+func testConfig(t testing.TB, store Store, upstream string) Config {
 	t.Helper()
 	routes, err := ParseRoutes(fmt.Appendf(nil, `{"routes":[{"host":"","path":"/","upstream":%q}]}`, upstream))
 	if err != nil {
