@@ -12,6 +12,8 @@ func commands(f *Factory) []*cobra.Command {
 		newRenderCmd(f),
 		newDeployCmd(f),
 		newMaintenanceCmd(f),
+		newFailoverCmd(f),
+		newDrillCmd(f),
 		newVersionCmd(f),
 	}
 }

@@ -11,8 +11,8 @@ import (
 )
 
 func newMaintenanceCmd(f *Factory) *cobra.Command {
-	return newGroup("maintenance", "The job in every zone that watches which zone the global record points at", "",
-		newMaintenanceManifestCmd(f))
+	return newGroup("maintenance", "Which zone serves, and the job in every zone that watches the global record", "",
+		newMaintenanceStatusCmd(f), newMaintenancePinCmd(f), newMaintenanceUnpinCmd(f), newMaintenanceManifestCmd(f))
 }
 
 func newMaintenanceManifestCmd(f *Factory) *cobra.Command {
