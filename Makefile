@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
+SCHEDULES ?= 10000
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo v0.0.0-dev)
 export CGO_ENABLED ?= 0
 # The same flags everywhere, so that builds, lint and the sandbox share one build cache. -buildvcs=false: builds must not depend on who
@@ -27,12 +28,16 @@ demo: ## The main job on two real local zones, ending with a switch that one can
 	@hack/demo
 
 .PHONY: test
-test: lint unit charts e2e ## Everything that CI runs
+test: lint unit simulation charts e2e ## Everything that CI runs
 	@echo "all tests passed"
 
 .PHONY: unit
 unit: ## Unit and CLI tests, with the race detector
 	CGO_ENABLED=1 $(GOTESTSUM) -race -timeout 20m ./...
+
+.PHONY: simulation
+simulation: ## The failover protocol: 10,000 schedules of ten simulated minutes, with every kind of trouble
+	$(GOTESTSUM) -count=1 -timeout 20m -run 'TestSimulation' ./pkg/lease -schedules $(SCHEDULES)
 
 .PHONY: e2e
 e2e: build ## The main job on two real zones, in hack/sandbox (root, Linux)
