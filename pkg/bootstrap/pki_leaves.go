@@ -105,12 +105,12 @@ func (c *Certificates) judgeLeaf(leaf pki.Leaf, issuer []*x509.Certificate, forc
 	key, cert, err := pki.Split(material)
 	if err != nil {
 		l.reason = "its key was unreadable"
-		return l, nil
+		return l, nil //nolint:nilerr // an unreadable key is a finding: it is issued anew
 	}
 	if l.reason, err = keyProblem(key, passphrase, cert); err != nil {
 		return l, err
 	}
-	if l.reason == "" && !(bytes.Equal(l.key, key) && bytes.Equal(l.cert, cert) && bytes.Equal(l.full, pki.Join(key, cert))) {
+	if l.reason == "" && (!bytes.Equal(l.key, key) || !bytes.Equal(l.cert, cert) || !bytes.Equal(l.full, pki.Join(key, cert))) {
 		l.restore, l.goodKey, l.goodCert = true, key, cert
 	}
 	return l, nil
@@ -123,7 +123,7 @@ func keyProblem(keyPEM, passphrase, certPEM []byte) (string, error) {
 		return "its key did not open with the recorded passphrase", nil
 	}
 	if err != nil {
-		return "its key was unreadable", nil
+		return "its key was unreadable", nil //nolint:nilerr // a finding, see above
 	}
 	certs, err := pki.ParseCertificates(certPEM)
 	if err != nil {

@@ -39,7 +39,7 @@ type LeaseStore struct {
 func (c *Client) LeaseStore(environment string, limit time.Duration) *LeaseStore {
 	db := c.driver.Database(Database)
 	concern := writeconcern.Majority()
-	concern.WTimeout = limit //nolint:staticcheck // SA1019: the server's own limit, which a context does not set
+	concern.WTimeout = limit
 	return &LeaseStore{
 		environment: environment,
 		lease: db.Collection(leaseCollection, options.Collection().

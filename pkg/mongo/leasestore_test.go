@@ -151,7 +151,7 @@ func TestTroubledWriteIsUnknown(t *testing.T) {
 			server := mongotest.Start(t, mongotest.Options{})
 			store := newLease(t, server)
 			doc := readLease(t, store)
-			server.Standin.Inject(fault)
+			server.Inject(fault)
 			_, outcome, err := store.Write(t.Context(), lease.ClaimWrite(doc, "west", "n1", lease.DefaultTerm()))
 			if outcome != lease.Unknown || err == nil {
 				t.Errorf("outcome %v, %v; want Unknown with the reason", outcome, err)

@@ -164,8 +164,8 @@ func issueLeaf(ca *CA, keyPEM []byte, req Request, now time.Time, rand io.Reader
 type CARequest struct {
 	Subject    Subject
 	Renewed    *x509.Certificate // the certificate that the new one replaces; its name is kept as it is, and Subject ignored
-	PathLen    int  // CAs that may follow below it
-	ServerOnly bool // its leaves are good for servers only: a client certificate signed by it verifies nowhere
+	PathLen    int               // CAs that may follow below it
+	ServerOnly bool              // its leaves are good for servers only: a client certificate signed by it verifies nowhere
 	Lifetime   time.Duration
 }
 

@@ -25,7 +25,7 @@ var firstRun = []string{"namespace", "secret aporeto-gateway-tls", "secret apore
 
 func TestSecondRunChangesNothing(t *testing.T) {
 	b := newBench(t)
-	for name, record := range b.run(t, t.Context()) {
+	for name, record := range b.run(t.Context(), t) {
 		if record.Result != Deployed {
 			t.Errorf("%s: %+v", name, record)
 		}
@@ -34,7 +34,7 @@ func TestSecondRunChangesNothing(t *testing.T) {
 	if want := map[string]string{"east": "uid-east", "west": "uid-west"}; !reflect.DeepEqual(b.recorded, want) {
 		t.Errorf("recorded %v", b.recorded)
 	}
-	for name, record := range b.run(t, t.Context()) {
+	for name, record := range b.run(t.Context(), t) {
 		if record.Result != Unchanged || record.Releases[0].Action != plan.Keep || record.Releases[0].Revision != 1 || record.Secrets.Changed == nil {
 			t.Errorf("second run, %s: %+v", name, record)
 		}
@@ -66,15 +66,15 @@ func TestWhatDiffersIsPutBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
-			b.run(t, t.Context())
+			b.run(t.Context(), t)
 			b.clusters["east"].changes()
 			tc.hurt(b, b.clusters["east"])
-			record := b.run(t, t.Context())["east"]
+			record := b.run(t.Context(), t)["east"]
 			if record.Result != Deployed {
 				t.Errorf("record %+v", record)
 			}
 			wantChanges(t, "put back", b.clusters["east"].changes(), tc.want...)
-			if again := b.run(t, t.Context())["east"]; again.Result != Unchanged {
+			if again := b.run(t.Context(), t)["east"]; again.Result != Unchanged {
 				t.Errorf("the run after that: %+v", again)
 			}
 		})
@@ -83,9 +83,9 @@ func TestWhatDiffersIsPutBack(t *testing.T) {
 
 func TestRecoveryIsSaidAloud(t *testing.T) {
 	b := newBench(t)
-	b.run(t, t.Context())
+	b.run(t.Context(), t)
 	b.clusters["west"].releases[ControlPlane].Pending = true
-	if record := b.run(t, t.Context())["west"]; record.Releases[0].Action != plan.Recover || record.Releases[0].Revision != 2 {
+	if record := b.run(t.Context(), t)["west"]; record.Releases[0].Action != plan.Recover || record.Releases[0].Revision != 2 {
 		t.Errorf("record %+v", record)
 	}
 	if notes := strings.Join(b.log.notes, "\n"); !strings.Contains(notes, "west: release control-plane was left") {
@@ -95,11 +95,11 @@ func TestRecoveryIsSaidAloud(t *testing.T) {
 
 func TestHeldLockIsNotRecovered(t *testing.T) {
 	b := newBench(t)
-	b.run(t, t.Context())
+	b.run(t.Context(), t)
 	west := b.clusters["west"]
 	west.releases[ControlPlane].Pending, west.holder = true, "bob@laptop"
 	west.changes()
-	if record := b.run(t, t.Context())["west"]; record.Result != Failed || !strings.Contains(record.Error, "bob@laptop") {
+	if record := b.run(t.Context(), t)["west"]; record.Result != Failed || !strings.Contains(record.Error, "bob@laptop") {
 		t.Errorf("record %+v", record)
 	}
 	wantChanges(t, "west", west.changes())
@@ -118,7 +118,7 @@ func TestFailureStaysInItsZone(t *testing.T) {
 		t.Run(step, func(t *testing.T) {
 			b := newBench(t)
 			hurt(b.clusters["west"])
-			records := b.run(t, t.Context())
+			records := b.run(t.Context(), t)
 			if records["east"].Result != Deployed {
 				t.Errorf("east: %+v", records["east"])
 			}
@@ -172,7 +172,7 @@ func TestNothingIsTouchedBefore(t *testing.T) {
 func TestAnotherClusterIsRefused(t *testing.T) {
 	b := newBench(t)
 	b.All[1].ClusterUID = "the one it was made with"
-	records := b.run(t, t.Context())
+	records := b.run(t.Context(), t)
 	if west := records["west"]; west.Result != Failed || !strings.Contains(west.Error, "another cluster") {
 		t.Errorf("west: %+v", west)
 	}
@@ -190,7 +190,7 @@ func TestInterruptFinishesAndReleases(t *testing.T) {
 		<-held.Done()
 		return held.Err()
 	}
-	record := b.run(t, ctx)["west"]
+	record := b.run(ctx, t)["west"]
 	if record.Result != Failed || !strings.Contains(record.Error, "interrupt signal received") {
 		t.Errorf("record %+v", record)
 	}
@@ -202,7 +202,7 @@ func TestInterruptFinishesAndReleases(t *testing.T) {
 	}
 	b.clusters["west"].block = nil
 	b.clusters["west"].changes()
-	if record := b.run(t, t.Context())["west"]; record.Result != Deployed {
+	if record := b.run(t.Context(), t)["west"]; record.Result != Deployed {
 		t.Errorf("run again: %+v", record)
 	}
 	wantChanges(t, "run again", b.clusters["west"].changes(), "apply auto-maintenance 1")
@@ -216,7 +216,7 @@ func TestLostLockStopsTheZone(t *testing.T) {
 		<-held.Done()
 		return held.Err()
 	}
-	record := b.run(t, t.Context())["west"]
+	record := b.run(t.Context(), t)["west"]
 	if !errors.Is(record.Err(), kube.ErrLockLost) || !strings.Contains(record.Error, "bob has it now") {
 		t.Errorf("record %+v", record)
 	}

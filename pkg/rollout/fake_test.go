@@ -241,7 +241,7 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-func (b *bench) run(t *testing.T, ctx context.Context) map[string]Record {
+func (b *bench) run(ctx context.Context, t *testing.T) map[string]Record {
 	t.Helper()
 	records, err := b.Run(ctx)
 	if err != nil {

@@ -146,8 +146,8 @@ func runCreateIndexes(s *Standin, r *request) (bson.D, error) {
 		}
 	}
 	return bson.D{{Key: "createdCollectionAutomatically", Value: created},
-		{Key: "numIndexesBefore", Value: int32(before)}, //nolint:gosec // few
-		{Key: "numIndexesAfter", Value: int32(len(c.indexes) + 1)}}, nil
+		{Key: "numIndexesBefore", Value: int32(before)},                 //nolint:gosec // few
+		{Key: "numIndexesAfter", Value: int32(len(c.indexes) + 1)}}, nil //nolint:gosec // few
 }
 
 func (c *collection) addIndex(spec bson.D) error {
@@ -180,11 +180,11 @@ func (c *collection) addIndex(spec bson.D) error {
 		seen := map[string]bool{}
 		for _, d := range c.docs() {
 			values := keyValues(d, key)
-			if k := indexKey(values); seen[k] {
+			k := indexKey(values)
+			if seen[k] {
 				return duplicateKey(c.ns, text, key, values)
-			} else {
-				seen[k] = true
 			}
+			seen[k] = true
 		}
 	}
 	c.indexes = append(c.indexes, ix)

@@ -56,7 +56,7 @@ func (s *Standin) seedConfig() {
 	}
 	for i, name := range s.cfg.Shards {
 		if s.store.find(shardsNS).get(name) == nil {
-			host := name + "/localhost:" + describe(int32(27018+i)) //nolint:gosec // few shards
+			host := name + "/localhost:" + describe(int32(27018+i))
 			s.store.ensure(shardsNS).put(bson.D{{Key: "_id", Value: name}, {Key: "host", Value: host}, {Key: "state", Value: int32(1)}})
 		}
 	}

@@ -80,12 +80,12 @@ func (s *Standin) statements(r *request, stmts []bson.D, run func(stmt bson.D) (
 		n += got("n")
 		modified += got("nModified")
 		if id, ok := lookupField(result, "upserted"); ok {
-			upserted = append(upserted, bson.D{{Key: "index", Value: int32(i)}, {Key: "_id", Value: id}}) //nolint:gosec // ≤ maxBatch
+			upserted = append(upserted, bson.D{{Key: "index", Value: int32(i)}, {Key: "_id", Value: id}})
 		}
 	}
-	reply := bson.D{{Key: "n", Value: int32(n)}} //nolint:gosec // bounded by what is stored
+	reply := bson.D{{Key: "n", Value: int32(n)}}
 	if r.cmd.name == "update" {
-		reply = append(reply, bson.E{Key: "nModified", Value: int32(modified)}) //nolint:gosec // likewise
+		reply = append(reply, bson.E{Key: "nModified", Value: int32(modified)})
 	}
 	if len(upserted) > 0 {
 		reply = append(reply, bson.E{Key: "upserted", Value: upserted})
@@ -105,7 +105,7 @@ func (s *Standin) writeError(i int, err error) bson.D {
 	case !errors.As(err, &ce):
 		ce = errf(codeInternalError, "%v", err)
 	}
-	d := bson.D{{Key: "index", Value: int32(i)}, {Key: "code", Value: ce.Code}} //nolint:gosec // ≤ maxBatch
+	d := bson.D{{Key: "index", Value: int32(i)}, {Key: "code", Value: ce.Code}}
 	d = append(d, ce.Extra...)
 	return append(d, bson.E{Key: "errmsg", Value: ce.Message})
 }

@@ -73,9 +73,9 @@ func checkNested(elem bsoncore.Element, depth int, budget *int) error {
 	}
 	value := elem[1+end+1:]
 	switch bsontype.Type(elem[0]) {
-	case bsontype.EmbeddedDocument, bsontype.Array:
+	case bson.TypeEmbeddedDocument, bsontype.Array:
 		return checkDocument(value, depth+1, budget)
-	case bsontype.CodeWithScope:
+	case bson.TypeCodeWithScope:
 		// int32 total, string (int32 length and bytes), document
 		if len(value) < 8 {
 			return malformed("code with scope")

@@ -133,7 +133,7 @@ func (s *Standin) authorizeAndRun(r *request) (bson.D, error) {
 func (s *Standin) lookupCommand(name string) (*command, error) {
 	cmd := s.commands[name]
 	hello := cmd != nil && cmd.name == "hello" && !s.since(Dialect44)
-	if cmd != nil && !hello && !(cmd.mongosOnly && !s.mongos()) {
+	if cmd != nil && !hello && (!cmd.mongosOnly || s.mongos()) {
 		return cmd, nil
 	}
 	if s.mongos() && !s.since(Dialect44) {

@@ -226,17 +226,14 @@ func (c *collection) put(doc bson.D) {
 	c.store.touch(c.ns)
 }
 
-// del removes by _id and tells whether it was there.
-func (c *collection) del(id any) bool {
+// del removes by _id what is there.
+func (c *collection) del(id any) {
 	if c == nil {
-		return false
+		return
 	}
-	e := c.byID[indexKey(id)]
-	if e == nil {
-		return false
+	if e := c.byID[indexKey(id)]; e != nil {
+		c.remove(e)
 	}
-	c.remove(e)
-	return true
 }
 
 func (c *collection) checkUnique(doc bson.D, self *entry) error {

@@ -46,7 +46,7 @@ func addToSet(array bson.A, arg any) (any, error) {
 		return nil, err
 	}
 	if len(mods) > 0 {
-		return nil, errf(codeBadValue, "Found unexpected fields after $each in $addToSet: %s", describe(bson.D(mods)))
+		return nil, errf(codeBadValue, "Found unexpected fields after $each in $addToSet: %s", describe(mods))
 	}
 	out := append(bson.A{}, array...)
 	seen := make(map[string]bool, len(out))
