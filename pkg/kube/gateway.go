@@ -22,6 +22,8 @@ type GatewayAnswer struct {
 	State       string `json:"state"` // "Active" when requests pass
 	Epoch       int64  `json:"epoch"` // of the lease it last saw
 	Nonce       string `json:"nonce"` // the question's
+	// Remaining is how long, in milliseconds, the replica's gate stays open unless it renews; 0: closed; nil: not said.
+	Remaining *int64 `json:"remaining"`
 }
 
 // AskGateway asks one replica of the zone's gateway, through the API server's service proxy, so that it works from wherever kubectl

@@ -1,14 +1,11 @@
 package kube
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -23,8 +20,6 @@ const (
 	gatewayStatusPort = "9090"
 	gatewayEligible   = "/healthz/eligible"
 	gatewayActive     = "/healthz/active"
-	gatewayMetrics    = "/metrics"
-	leaseLeftMetric   = "aporeto_lease_remaining_seconds"
 	maxGatewayAnswer  = 1 << 20
 )
 
@@ -105,14 +100,14 @@ func (c *Client) askReplica(ctx context.Context, pod, nonce string) GatewayRepli
 		return r
 	}
 	r.Answer = &answer
+	if answer.Remaining != nil {
+		r.LeaseLeft = new(float64(*answer.Remaining) / 1000)
+	}
 	if code, body, err := c.askPod(ctx, pod, gatewayEligible, ""); err == nil && (code == http.StatusOK || code == http.StatusServiceUnavailable) {
 		r.Eligible = new(code == http.StatusOK)
 		if !*r.Eligible {
 			r.Reason = strings.TrimSpace(string(body))
 		}
-	}
-	if code, body, err := c.askPod(ctx, pod, gatewayMetrics, ""); err == nil && code == http.StatusOK {
-		r.LeaseLeft = metric(body, leaseLeftMetric)
 	}
 	return r
 }
@@ -148,19 +143,4 @@ func (c *Client) askPod(ctx context.Context, pod, path, nonce string) (int, []by
 		return 0, nil, fmt.Errorf("the API server says: %s", status.Message)
 	}
 	return response.StatusCode, body, nil
-}
-
-// metric returns the value of the first sample of name in Prometheus's text form.
-func metric(text []byte, name string) *float64 {
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for lines.Scan() {
-		rest, found := strings.CutPrefix(lines.Text(), name)
-		if !found || rest == "" || rest[0] != '{' && rest[0] != ' ' {
-			continue
-		}
-		if value, err := strconv.ParseFloat(rest[strings.LastIndexByte(rest, ' ')+1:], 64); err == nil {
-			return &value
-		}
-	}
-	return nil
 }
