@@ -188,6 +188,10 @@ func TestBasis(t *testing.T) {
 	if overrideStands(doc, intents) {
 		t.Error("an order to where the record points still stands")
 	}
+	third := append(intents, mongo.Intent{Record: lease.Record{Zone: "c", PointsAt: "a", Seq: 9}})
+	if !overrideStands(lease.Document{Holder: "b", Override: true, Basis: map[string]int64{"a": 3, "b": 5}}, third) {
+		t.Error("a zone that came to name another one ended an order")
+	}
 	if got := Basis(records, "a", intents, now.Add(time.Minute), 15*time.Second); got["a"] != 3 {
 		t.Errorf("to a, whose job is silent: %v", got)
 	}

@@ -122,7 +122,7 @@ func (s *Switch) order(ctx context.Context, doc lease.Document, records []lease.
 			return nil
 		}
 		for {
-			if time.Now().After(end) || ctx.Err() != nil {
+			if time.Now().After(end) || pause(ctx, pollEvery) != nil {
 				return s.unknown(err)
 			}
 			var readErr error
@@ -131,9 +131,6 @@ func (s *Switch) order(ctx context.Context, doc lease.Document, records []lease.
 			}
 			if err == nil {
 				err = readErr
-			}
-			if pause(ctx, pollEvery) != nil {
-				return s.unknown(err)
 			}
 		}
 	}
