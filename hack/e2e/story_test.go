@@ -73,6 +73,11 @@ func TestStory(t *testing.T) {
 		{"what is deleted by hand is put back", l.putBack},
 		{"a zone cut off during deploy fails alone", l.cutDuringDeploy},
 		{"the job's manifest applies", l.manifest},
+		{"the serving region is cut off and the record moves", l.regionCut},
+		{"the serving gateway is killed", l.gatewayKilled},
+		{"nobody answers at the global record", l.endpointUnreachable},
+		{"the database is lost and comes back", l.databaseLost},
+		{"an operator orders a switch", l.plannedSwitch},
 	}
 	for _, s := range story {
 		if !t.Run(s.name, s.part) {
