@@ -161,9 +161,9 @@ func (l *lab) startEcho(t *testing.T, version int) *flow {
 	return f
 }
 
-func (l *lab) startSocket(t *testing.T) *flow {
+// startSocketRaw upgrades a connection and leaves it at that.
+func (l *lab) startSocketRaw(t *testing.T) (net.Conn, *bufio.Reader) {
 	t.Helper()
-	f := &flow{ended: make(chan error, 1)}
 	config := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}} //nolint:gosec // a test's certificate
 	conn, err := tls.Dial("tcp", strings.TrimPrefix(l.url, "https://"), config)
 	if err != nil {
@@ -175,6 +175,13 @@ func (l *lab) startSocket(t *testing.T) *flow {
 	if response, err := http.ReadResponse(reader, nil); err != nil || response.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("upgrade: %v %v", response, err)
 	}
+	return conn, reader
+}
+
+func (l *lab) startSocket(t *testing.T) *flow {
+	t.Helper()
+	f := &flow{ended: make(chan error, 1)}
+	conn, reader := l.startSocketRaw(t)
 	var finish atomic.Bool
 	f.finish = func() { finish.Store(true) }
 	go func() {
@@ -387,27 +394,50 @@ func TestLargeBodies(t *testing.T) {
 // TestClientThatDoesNotReadIsCut: a copy that is stuck in a client's full buffers must not outlive the fence.
 func TestClientThatDoesNotReadIsCut(t *testing.T) {
 	t.Parallel()
-	flood := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	flood := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		piece := make([]byte, 1<<20)
+		out := io.Writer(w)
+		if r.Header.Get("Upgrade") != "" {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+			out = conn
+		}
 		for {
-			if _, err := w.Write(piece); err != nil {
+			if _, err := out.Write(piece); err != nil {
 				return
 			}
 		}
 	})
-	for _, version := range []int{1, 2} {
-		l := newLab(t, flood)
-		l.run(t)
-		eventually(t, "gate open", l.isOpen)
-		response, err := protocolClient(t, version).Get(l.url + "/")
-		if err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(100 * time.Millisecond) // buffers fill
-		l.store.set(func(s *memoryStore) { s.down = true })
-		eventually(t, "nothing under way", func() bool { return !l.isOpen() && l.gate.Within() == 0 })
-		response.Body.Close()
+	for name, start := range map[string]func(*testing.T, *lab){
+		"HTTP/1.1":  func(t *testing.T, l *lab) { l.hold(t, 1) },
+		"HTTP/2":    func(t *testing.T, l *lab) { l.hold(t, 2) },
+		"websocket": func(t *testing.T, l *lab) { l.startSocketRaw(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, flood)
+			l.run(t)
+			eventually(t, "gate open", l.isOpen)
+			start(t, l)
+			time.Sleep(100 * time.Millisecond) // buffers fill
+			l.store.set(func(s *memoryStore) { s.down = true })
+			eventually(t, "nothing under way", func() bool { return !l.isOpen() && l.gate.Within() == 0 })
+		})
 	}
+}
+
+// hold asks for a body and reads none of it.
+func (l *lab) hold(t *testing.T, version int) {
+	t.Helper()
+	response, err := protocolClient(t, version).Get(l.url + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { response.Body.Close() })
 }
 
 // cuts returns what the metric of connections cut says of kind.
