@@ -43,6 +43,12 @@ func Main(ctx context.Context, env *Env, args []string) int {
 	if err == nil {
 		return ExitOK
 	}
+	if exit, found := errors.AsType[*exitError](err); found {
+		if exit.err != nil {
+			env.logger("").Error("ended", "error", exit.err.Error())
+		}
+		return exit.code
+	}
 	if _, usage := errors.AsType[*usageError](err); !usage {
 		env.logger("").Error("ended", "error", err.Error(), "hint", hint.Of(err))
 		return ExitError
@@ -57,7 +63,7 @@ func Main(ctx context.Context, env *Env, args []string) int {
 func newRootCmd(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "aporeto-agent",
-		Short:             "The part of kubectl aporeto that runs in the zones: gateway and auto-maintenance",
+		Short:             "The part of kubectl aporeto that runs in the zones: gateway, auto-maintenance, held services",
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
@@ -72,10 +78,25 @@ func newRootCmd(env *Env) *cobra.Command {
 	cmd.AddCommand(
 		newAutoMaintenanceCmd(env),
 		newGatewayCmd(env),
+		newHoldCmd(env),
 		newVersionCmd(env),
 	)
 	return cmd
 }
+
+// exitError ends with a code that is another program's.
+type exitError struct {
+	code int
+	err  error // nil when there is nothing to add to the code
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+func (e *exitError) Unwrap() error { return e.err }
 
 // usageError is a mistake in the command line.
 type usageError struct{ err error }

@@ -18,7 +18,19 @@ mongodb-shard.enabled: an in-cluster MongoDB is not in this release; bring your 
 services.{{ $name }}.image is required: "repository:tag", or a map of repository, tag and digest
 {{- end }}
 {{- if dig "activeOnly" false $service }}
-services.{{ $name }}.activeOnly: services held while the zone is passive are not in this release; without it the service runs in passive zones too
+{{- if not (dig "command" list $service) }}
+services.{{ $name }}.command is required with activeOnly: what is held is a command, and nobody knows the image's own entrypoint
+{{- end }}
+{{- range dig "ports" list $service }}
+{{- if eq (int .containerPort) 9091 }}
+services.{{ $name }}.ports: containerPort 9091 is where a held service answers its probes; let the service listen on another
+{{- end }}
+{{- end }}
+{{- range $kind, $probe := dig "probes" dict $service }}
+{{- if not (or (hasKey $probe "httpGet") (hasKey $probe "tcpSocket") (hasKey $probe "exec")) }}
+services.{{ $name }}.probes.{{ $kind }}: a held service's probes are httpGet, tcpSocket or exec
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}

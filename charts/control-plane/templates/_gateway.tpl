@@ -1,7 +1,7 @@
 {{- /*
 gateway.routes: the routes of every enabled service, as the agent reads them (routes.json). A service's port is
 given by name or by number; without one, it is the service's first. Two services never share a host and path:
-which of them would answer must not depend on their names' order.
+which of them would answer must not depend on their names' order. A held service is marked: nobody listens there in a passive zone.
 */ -}}
 {{- define "gateway.routes" -}}
 {{- $routes := list -}}
@@ -22,7 +22,11 @@ which of them would answer must not depend on their names' order.
 {{- end -}}
 {{- $_ := set $owners $key $name -}}
 {{- $upstream := printf "%s://%s.%s.svc:%s" (dig "scheme" "http" $route) $name $.Release.Namespace $port -}}
-{{- $routes = append $routes (dict "host" $host "path" $path "upstream" $upstream) -}}
+{{- $entry := dict "host" $host "path" $path "upstream" $upstream -}}
+{{- if dig "activeOnly" false $service -}}
+{{- $_ := set $entry "held" true -}}
+{{- end -}}
+{{- $routes = append $routes $entry -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -35,9 +35,54 @@
 {{- required (printf "%s.port: service %q has no port %q" .where .name $wanted) $found -}}
 {{- end -}}
 
+{{- /*
+service.probes: the probes of a held service, as aporeto-agent hold reads them: JSON, with every port as a number. service, ports, where.
+*/ -}}
+{{- define "service.probes" -}}
+{{- $probes := dict -}}
+{{- range $kind, $given := dig "probes" dict .service -}}
+{{- $probe := deepCopy $given -}}
+{{- range $handler := list "httpGet" "tcpSocket" -}}
+{{- with get $probe $handler -}}
+{{- $wanted := include "aporeto.scalar" .port -}}
+{{- $number := ternary $wanted "" (regexMatch "^[0-9]+$" $wanted) -}}
+{{- range $.ports -}}
+{{- if eq .name $wanted -}}{{- $number = int .containerPort | toString -}}{{- end -}}
+{{- end -}}
+{{- $_ := set . "port" (required (printf "%s.probes.%s: the service has no port %q" $.where $kind $wanted) $number | int) -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set $probes $kind $probe -}}
+{{- end -}}
+{{- toJson $probes -}}
+{{- end -}}
+
+{{- /* service.heldProbe: when the kubelet asks the holder: as the user says, who else is asked is the holder's business. kind, probe. */ -}}
+{{- define "service.heldProbe" -}}
+{{- toYaml (mergeOverwrite (dict) (omit (deepCopy .probe) "httpGet" "tcpSocket" "exec" "initialDelaySeconds") (dict "httpGet" (dict "path" (printf "/%s" .kind) "port" 9091))) -}}
+{{- end -}}
+
 {{- /* service.fileKey: a ConfigMap key for a file's path; keys have no slashes, and two paths never share one. */ -}}
 {{- define "service.fileKey" -}}
 {{- printf "%s-%s" (sha256sum . | trunc 8) (regexReplaceAll "[^-._a-zA-Z0-9]" (base .) "_") -}}
+{{- end -}}
+
+{{- /*
+service.hold: the arguments of aporeto-agent before a held service's own command. root, service, probes (JSON). A dollar sign in the
+probes is doubled: Kubernetes expands $(NAME) in arguments.
+*/ -}}
+{{- define "service.hold" -}}
+- hold
+- {{ printf "--environment=%s" .root.Values.global.environment | quote }}
+- {{ printf "--zone=%s" .root.Values.global.zone | quote }}
+- {{ printf "--gateway=http://aporeto-gateway-status.%s.svc:9090" .root.Release.Namespace | quote }}
+- --grace={{ dig "hold" "grace" "2s" .service }}
+- --probe-listen=:9091
+- --probe-host=$(APORETO_POD_IP)
+{{- if ne .probes "{}" }}
+- {{ printf "--probes=%s" (.probes | replace "$" "$$") | quote }}
+{{- end }}
+- "--"
 {{- end -}}
 
 {{- /*
@@ -57,6 +102,12 @@ that the service's own variables, sorted by name, can use it as $(MONGODB_URI); 
       (list "MONGODB_KEY_FILE" "/etc/aporeto/mongodb/tls.key")
       (list "MONGODB_CERT_KEY_FILE" "/etc/aporeto/mongodb/full.pem")) -}}
 {{- end -}}
+{{- if dig "activeOnly" false .service }}
+- name: APORETO_POD_IP
+  valueFrom:
+    fieldRef:
+      fieldPath: status.podIP
+{{- end }}
 {{- range $contract }}
 {{- if not (hasKey $own (first .)) }}
 - name: {{ first . }}
