@@ -58,7 +58,7 @@ func (o *maintenanceStatusOptions) run(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := o.show(op, st); err != nil || !o.watch {
+		if err := o.show(st); err != nil || !o.watch {
 			return err
 		}
 		select {
@@ -72,7 +72,7 @@ func (o *maintenanceStatusOptions) run(ctx context.Context) error {
 	}
 }
 
-func (o *maintenanceStatusOptions) show(op *operation, st failover.Status) error {
+func (o *maintenanceStatusOptions) show(st failover.Status) error {
 	if done, err := o.print.object(o.f.IO.Out, st); done {
 		if err == nil {
 			err = nothingRead(st)

@@ -121,8 +121,10 @@ const Unknown = "?"
 // notDeployed is the state of a zone without a gateway.
 const notDeployed = "NotDeployed"
 
-// rank orders the states of replicas: a zone is in that of the one that is furthest.
-var rank = []lease.State{lease.Active, lease.Draining, lease.Fenced, lease.Acquiring, lease.Candidate, lease.Pinned, lease.Locked}
+// ranks orders the states of replicas: a zone is in that of the one that is furthest.
+func ranks() []lease.State {
+	return []lease.State{lease.Active, lease.Draining, lease.Fenced, lease.Acquiring, lease.Candidate, lease.Pinned, lease.Locked}
+}
 
 // Assess says what an observation means. It is pure.
 func Assess(o Observation, apiVersion string) Status {
@@ -191,6 +193,7 @@ func (s *ZoneStatus) gather(replicas []Replica) {
 		s.Eligible, s.Reason = new(false), "no gateway runs there"
 		return
 	}
+	rank := ranks()
 	best, open, known := len(rank), 0, 0
 	for _, r := range replicas {
 		if r.State == "" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 // world is a lease in memory whose gateways do what they must at once, and whose database has troubles.
 type world struct {
+	mu      sync.Mutex // the watch looks from beside
 	doc     lease.Document
 	reads   int // that fail before one succeeds
 	writes  []func(*world, lease.Write) (lease.Document, lease.Outcome, error)
@@ -24,6 +26,8 @@ type world struct {
 }
 
 func (w *world) Read(context.Context) (lease.Document, []lease.Record, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.reads > 0 {
 		w.reads--
 		return lease.Document{}, nil, errors.New("unreachable")
@@ -36,12 +40,20 @@ func (w *world) Read(context.Context) (lease.Document, []lease.Record, error) {
 }
 
 func (w *world) Write(_ context.Context, wr lease.Write) (lease.Document, lease.Outcome, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if len(w.writes) > 0 {
 		next := w.writes[0]
 		w.writes = w.writes[1:]
 		return next(w, wr)
 	}
 	return apply(w, wr)
+}
+
+func (w *world) serves(zone string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.doc.Holder == zone && !w.doc.Closing
 }
 
 func (w *world) Status(context.Context, int) (mongo.Status, error) {
@@ -101,17 +113,17 @@ func TestSwitch(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name   string
-		world  world
+		world  *world
 		want   error // nil: b serves in epoch 8
 		orders int   // in the journal
 	}{
-		{name: "taken", world: world{}, orders: 1},
-		{name: "first reads fail", world: world{reads: 5}, orders: 1},
-		{name: "reply lost", world: world{writes: forever[:0:0]}, orders: 1},
-		{name: "request lost twice", world: world{writes: forever[:2:2]}, orders: 1},
-		{name: "no request arrives", world: world{writes: forever}, want: ErrUnknown},
-		{name: "somebody claimed meanwhile", world: world{}, want: ErrOvertaken},
-		{name: "nobody reacts", world: world{deaf: true}, want: ErrUnknown, orders: 1},
+		{name: "taken", world: &world{}, orders: 1},
+		{name: "first reads fail", world: &world{reads: 5}, orders: 1},
+		{name: "reply lost", world: &world{writes: forever[:0:0]}, orders: 1},
+		{name: "request lost twice", world: &world{writes: forever[:2:2]}, orders: 1},
+		{name: "no request arrives", world: &world{writes: forever}, want: ErrUnknown},
+		{name: "somebody claimed meanwhile", world: &world{}, want: ErrOvertaken},
+		{name: "nobody reacts", world: &world{deaf: true}, want: ErrUnknown, orders: 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -174,8 +186,8 @@ func TestDrillComesHomeThoughTheSwitchBackIsRefusedAtFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{doc: heldByA()}
 		watch := NewWatch(t.Context(), 10*time.Millisecond, map[string]Gate{
-			"a": func(context.Context) (bool, error) { return w.doc.Holder == "a" && !w.doc.Closing, nil },
-			"b": func(context.Context) (bool, error) { return w.doc.Holder == "b", nil },
+			"a": func(context.Context) (bool, error) { return w.serves("a"), nil },
+			"b": func(context.Context) (bool, error) { return w.serves("b"), nil },
 		})
 		defer watch.Stop()
 		ctx, cancel := context.WithCancel(t.Context())
