@@ -41,7 +41,7 @@ simulation: ## The failover protocol: 10,000 schedules of ten simulated minutes,
 
 .PHONY: e2e
 e2e: build ## The main job on two real zones, in hack/sandbox (root, Linux)
-	$(GOTESTSUM) -tags e2e -count=1 -timeout 40m -v ./hack/e2e
+	$(call TOOL,gotestsum) --format standard-verbose --hide-summary=skipped -- -tags e2e -count=1 -timeout 40m -v ./hack/e2e
 
 .PHONY: charts
 charts: ## helm lint --strict, kubeconform and Pod Security on the charts' renders
