@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/maintenance"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/mirror"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/probe"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/zone"
 )
@@ -29,6 +30,7 @@ type autoMaintenanceOptions struct {
 	probe    probe.Options
 	caBundle string
 	config   maintenance.Config
+	mirror   bool
 }
 
 func newAutoMaintenanceCmd(env *Env) *cobra.Command {
@@ -50,13 +52,14 @@ also if nobody answered: then nothing changes. It fails when MongoDB could not b
 	flags := cmd.Flags()
 	o.identity.register(flags)
 	flags.StringVar(&o.probe.Endpoint, "endpoint", "", "`URL` of the global record, such as https://api.example.com (required)")
-	flags.DurationVar(&o.config.Window, "window", 55*time.Second, "how long to watch")
+	flags.DurationVar(&o.config.Window, "window", 58*time.Second, "how long to watch; 0 means until asked to end")
 	flags.DurationVar(&o.config.Interval, "interval", time.Second, "time between two rounds of probes")
 	flags.IntVar(&o.config.Params.Samples, "samples", 5, "how many of the latest rounds count")
 	flags.IntVar(&o.config.Params.Threshold, "threshold", 3, "how many of them must agree to change the intent")
 	flags.DurationVar(&o.probe.Timeout, "timeout", probe.DefaultTimeout, "time limit of one probe")
 	flags.StringVar(&o.caBundle, "ca-bundle", "", "PEM `file` with the CAs that sign the endpoint's certificate (default: the system's)")
 	flags.StringArrayVar(&o.probe.Resolvers, "resolver", nil, "DNS server to ask, as `HOST:PORT`, or "+probe.SystemResolver+"; repeatable (default: "+probe.SystemResolver+")")
+	flags.BoolVar(&o.mirror, "mirror", false, "show the intent in this namespace's ConfigMap "+mirror.Name+", and its changes as Events")
 	o.mongo.register(flags)
 	return cmd
 }
@@ -103,6 +106,17 @@ func (o *autoMaintenanceOptions) run(ctx context.Context) error {
 		_ = client.Close(ctx) // the process ends; there is nothing to be done about it
 	}()
 	log := o.env.logger("auto-maintenance").With("environment", o.identity.environment, "zone", o.config.Zone)
+	if o.mirror {
+		shown, err := mirror.New(mirror.Config{
+			Host: os.Getenv("KUBERNETES_SERVICE_HOST"), Port: os.Getenv("KUBERNETES_SERVICE_PORT"), Folder: mirror.ServiceAccount,
+			Pod: os.Getenv("POD_NAME"), UserAgent: o.probe.UserAgent,
+		})
+		if err != nil {
+			log.Warn("mirror", "error", err.Error()) // those who look see nothing; the job does its work
+		} else {
+			o.config.Mirror = shown
+		}
+	}
 	store := client.IntentStore(o.identity.environment, o.config.Zone, recordTime)
 	summary, err := maintenance.Run(ctx, o.config, prober, store, log)
 	log.Info("window over", "summary", summary)

@@ -40,10 +40,11 @@ type Prober interface {
 // Config is one run of the job.
 type Config struct {
 	Zone     string        // zone key
-	Window   time.Duration // how long the run lasts
+	Window   time.Duration // how long the run lasts; 0 means until it is asked to end
 	Interval time.Duration // between the starts of two rounds
 	Params   Params
 	Version  string // written into the record
+	Mirror   Mirror // nil means none
 }
 
 // minInterval keeps a mistyped interval from hammering the endpoint.
@@ -61,7 +62,7 @@ func (c Config) Validate() error {
 	if c.Params.Threshold < 1 || c.Params.Threshold > c.Params.Samples {
 		problems = append(problems, fmt.Errorf("threshold %d is not between 1 and the number of samples, %d", c.Params.Threshold, c.Params.Samples))
 	}
-	if need := time.Duration(c.Params.Threshold) * c.Interval; c.Window < need {
+	if need := time.Duration(c.Params.Threshold) * c.Interval; c.Window != 0 && c.Window < need {
 		problems = append(problems, fmt.Errorf("window %s is too short for %d rounds, one every %s", c.Window, c.Params.Threshold, c.Interval))
 	}
 	return errors.Join(problems...)

@@ -30,7 +30,11 @@ var ErrStore = errors.New("the zone's record could not be kept")
 func Run(ctx context.Context, c Config, p Prober, s Store, log *slog.Logger) (Summary, error) {
 	r := &run{config: c, prober: p, store: s, log: log, seen: map[string]string{}}
 	r.sum.Results = map[string]map[probe.Kind]int{}
+	if c.Mirror != nil {
+		r.mirror = newReflection(ctx, c.Mirror, log)
+	}
 	r.watch(ctx)
+	r.mirror.end()
 	r.sum.Intent, r.sum.Known = r.current, r.known
 	if r.sum.Writes > 0 || r.failed == nil {
 		return r.sum, nil
@@ -55,10 +59,14 @@ type run struct {
 	written   time.Time
 	unwritten []mongo.JournalEntry // owed to the journal
 	failed    error                // last failure of the store
+	mirror    *reflection          // nil: none
 }
 
 func (r *run) watch(ctx context.Context) {
-	window, cancel := context.WithTimeout(ctx, r.config.Window)
+	window, cancel := context.WithCancel(ctx)
+	if r.config.Window > 0 {
+		window, cancel = context.WithTimeout(ctx, r.config.Window)
+	}
 	defer cancel()
 	ticker := time.NewTicker(r.config.Interval)
 	defer ticker.Stop()
@@ -159,6 +167,7 @@ func (r *run) read(ctx context.Context) bool {
 func (r *run) learn(now mongo.Intent) {
 	before, first := r.current, !r.everKnown
 	r.known, r.everKnown, r.current = true, true, now
+	r.mirror.show(now, first)
 	if !first && now.Confirmed != before.Confirmed {
 		r.confirmed = time.Now()
 		r.sum.Confirms++
