@@ -12,7 +12,7 @@ const (
 	ValuesDir   = "conf.d"
 	ValuesFile  = "values.yaml"
 	CertsDir    = "certs"
-	SecretsFile = "secrets.yaml.age" //nolint:gosec // the name of a file
+	SecretsFile = "secrets.yaml.age"
 )
 
 // The type that aporeto.yaml states, as Kubernetes objects do.

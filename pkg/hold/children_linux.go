@@ -52,7 +52,7 @@ func (c *children) reap() {
 	for {
 		var status syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
-		if err == syscall.EINTR { //nolint:errorlint // a bare errno
+		if err == syscall.EINTR {
 			continue
 		}
 		if err != nil || pid <= 0 {
@@ -77,7 +77,7 @@ func (c *children) start(path string, argv []string) (pid int, dead <-chan sysca
 		// PDEATHSIG comes when the thread that started the process ends, so this one lives as long as the process does.
 		runtime.LockOSThread()
 		c.mu.Lock()
-		pid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{
+		pid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{ //nolint:gosec // running a command is the purpose
 			Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
 		})
 		if err == nil {
@@ -108,7 +108,7 @@ func (c *children) killAll(pid int) bool {
 	for _, child := range left {
 		_ = syscall.Kill(child, syscall.SIGKILL)
 	}
-	return len(left) == 0 && syscall.Kill(-pid, 0) == syscall.ESRCH //nolint:errorlint // a bare errno
+	return len(left) == 0 && syscall.Kill(-pid, 0) == syscall.ESRCH
 }
 
 // list returns this process's children, dead ones too until they are reaped, by /proc (proc_pid_stat(5)).

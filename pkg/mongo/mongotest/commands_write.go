@@ -105,7 +105,7 @@ func (s *Standin) writeError(i int, err error) bson.D {
 	case !errors.As(err, &ce):
 		ce = errf(codeInternalError, "%v", err)
 	}
-	d := bson.D{{Key: "index", Value: int32(i)}, {Key: "code", Value: ce.Code}}
+	d := bson.D{{Key: "index", Value: int32(i)}, {Key: "code", Value: ce.Code}} //nolint:gosec // ≤ maxBatch
 	d = append(d, ce.Extra...)
 	return append(d, bson.E{Key: "errmsg", Value: ce.Message})
 }

@@ -73,7 +73,7 @@ func checkNested(elem bsoncore.Element, depth int, budget *int) error {
 	}
 	value := elem[1+end+1:]
 	switch bsontype.Type(elem[0]) {
-	case bson.TypeEmbeddedDocument, bsontype.Array:
+	case bson.TypeEmbeddedDocument, bson.TypeArray:
 		return checkDocument(value, depth+1, budget)
 	case bson.TypeCodeWithScope:
 		// int32 total, string (int32 length and bytes), document
