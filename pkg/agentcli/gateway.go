@@ -159,7 +159,7 @@ func (o *gatewayOptions) complete() error {
 	o.config.Certificate = pair.Get
 	o.config.Lease = lease.Config{
 		Zone: zone.Key(o.identity.zone), Replica: processID(o.replica), Term: term, Standing: o.standing, Drain: o.drain, Nonce: rand.Text,
-		Jitter: func(limit time.Duration) time.Duration { return mathrand.N(max(limit, 1)) },
+		Jitter: func(limit time.Duration) time.Duration { return mathrand.N(max(limit, 1)) }, //nolint:gosec // spreads retries
 	}
 	if err := errors.Join(problems...); err != nil {
 		return usagef("%w", err)
@@ -182,7 +182,7 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	c.Listen, c.Status, c.Authz, c.Linger, c.Clock = o.listen, o.status, o.authz, o.linger, clock.System()
 	c.Store, c.Journal = client.LeaseStore(c.Environment, c.Lease.Term.C), client.Journal(c.Environment, c.Lease.Term.C)
 	c.Log = o.env.logger("gateway").With("environment", c.Environment, "replica", c.Lease.Replica)
-	return gateway.New(*c).Run(ctx)
+	return gateway.New(*c).Run(ctx) //nolint:contextcheck // a request has a context of its own
 }
 
 // headerName tells whether name may be a header that the gateway gives a meaning: letters, digits and dashes, and not one that HTTP itself

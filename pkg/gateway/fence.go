@@ -27,37 +27,54 @@ type fencedWriter struct {
 	passage  passage
 	code     int                      // of the answer, 0 while there is none
 	upgraded atomic.Pointer[net.Conn] // the client's connection, once it was handed over
+	leaving  *atomic.Bool             // whether this replica goes away
 	onCut    func(kind string)
-}
-
-func newFencedWriter(w http.ResponseWriter, pass Pass, onCut func(kind string)) *fencedWriter {
-	return &fencedWriter{ResponseWriter: w, passage: passage{pass: pass}, onCut: onCut}
+	counted  atomic.Bool
 }
 
 // serve proxies r until it ends or the opening does, whichever is first.
 func (f *fencedWriter) serve(next http.Handler, r *http.Request) {
 	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), passageKey{}, &f.passage))
 	defer cancel()
-	stop := context.AfterFunc(f.passage.pass.Context(), func() { f.cut(cancel) })
+	stop := context.AfterFunc(f.passage.pass.Context(), func() { f.cut(cancel) }) //nolint:contextcheck // the opening's, not the request's, is what cuts
 	defer stop()
 	r = r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
 		// Bodies stream both ways at once where the service wants it. HTTP/2 does so anyway, and has nothing to enable.
 		_ = http.NewResponseController(f.ResponseWriter).EnableFullDuplex()
-		r.Body = &fencedBody{ReadCloser: r.Body, passage: &f.passage}
+		r.Body = &fencedBody{ReadCloser: r.Body, request: f}
 	}
 	next.ServeHTTP(f, r)
+}
+
+// alive tells whether the opening still holds. Where it does not, the request is one that was cut.
+func (f *fencedWriter) alive() bool {
+	if f.passage.pass.Alive() {
+		return true
+	}
+	f.count()
+	return false
+}
+
+// count counts the request as cut, once: pieces of it see the deadline by themselves, before or after the keeper cuts.
+func (f *fencedWriter) count() {
+	switch {
+	case f.counted.Swap(true):
+	case f.upgraded.Load() != nil:
+		f.onCut(kindUpgraded)
+	default:
+		f.onCut(kindRequest)
+	}
 }
 
 // cut ends the request at once, whatever it waits for.
 func (f *fencedWriter) cut(cancel context.CancelFunc) {
 	cancel() // towards the service
+	f.count()
 	if conn := f.upgraded.Load(); conn != nil {
-		f.onCut(kindUpgraded)
 		cutConn(*conn)
 		return
 	}
-	f.onCut(kindRequest)
 	// A copy that waits for a slow client, or for more of a body, must end too. Where the connection cannot do it, it was just handed over,
 	// and Hijack cuts it.
 	past := time.Unix(1, 0)
@@ -68,16 +85,19 @@ func (f *fencedWriter) cut(cancel context.CancelFunc) {
 
 // WriteHeader sends the status unless the opening is over.
 func (f *fencedWriter) WriteHeader(code int) {
-	if !f.passage.pass.Alive() {
+	if !f.alive() {
 		panic(http.ErrAbortHandler)
 	}
 	f.code = code
+	if f.leaving.Load() && code >= http.StatusOK {
+		f.Header().Set("Connection", "close") // it may not have been leaving when the request came
+	}
 	f.ResponseWriter.WriteHeader(code)
 }
 
 // Write sends a piece of the body unless the opening is over.
 func (f *fencedWriter) Write(p []byte) (int, error) {
-	if !f.passage.pass.Alive() {
+	if !f.alive() {
 		return 0, errFenced
 	}
 	return f.ResponseWriter.Write(p)
@@ -94,10 +114,10 @@ func (f *fencedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	f.code = http.StatusSwitchingProtocols
 	f.upgraded.Store(&conn)
-	if !f.passage.pass.Alive() {
+	if !f.alive() {
 		cutConn(conn) // the cut may have come before the connection was known
 	}
-	return &fencedConn{Conn: conn, pass: f.passage.pass}, buffer, nil
+	return &fencedConn{Conn: conn, request: f}, buffer, nil
 }
 
 // cutConn closes conn without the farewell of TLS, which waits for a peer that does not read.
@@ -111,16 +131,16 @@ func cutConn(conn net.Conn) {
 // fencedBody is a request's body that ends with its opening.
 type fencedBody struct {
 	io.ReadCloser
-	passage *passage
+	request *fencedWriter
 }
 
 func (b *fencedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if !b.passage.pass.Alive() {
+	if !b.request.alive() {
 		return 0, errFenced // what arrived after the deadline must not reach the service
 	}
-	if err != nil && err != io.EOF { //nolint:errorlint // a Reader returns io.EOF itself
-		b.passage.spoil.Store(true)
+	if err != nil && err != io.EOF {
+		b.request.passage.spoil.Store(true)
 	}
 	return n, err
 }
@@ -128,19 +148,19 @@ func (b *fencedBody) Read(p []byte) (int, error) {
 // fencedConn is a hijacked client connection that ends with its opening.
 type fencedConn struct {
 	net.Conn
-	pass Pass
+	request *fencedWriter
 }
 
 func (c *fencedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if !c.pass.Alive() {
+	if !c.request.alive() {
 		return 0, errFenced
 	}
 	return n, err
 }
 
 func (c *fencedConn) Write(p []byte) (int, error) {
-	if !c.pass.Alive() {
+	if !c.request.alive() {
 		return 0, errFenced
 	}
 	return c.Conn.Write(p)

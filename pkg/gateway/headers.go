@@ -7,8 +7,15 @@ import (
 	"strings"
 )
 
-// forged are the headers by which a client could pass for another one. Those of the X-Forwarded family go by their prefix.
-var forged = []string{"forwarded", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip", "x-original-forwarded-for"}
+// forged tells whether a header is one by which a client could pass for another one. Those of the X-Forwarded family go by their prefix.
+func forged(name string) bool {
+	for _, f := range [...]string{"forwarded", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip", "x-original-forwarded-for"} {
+		if folds(name, f) {
+			return true
+		}
+	}
+	return len(name) >= len(forgedPrefix) && folds(name[:len(forgedPrefix)], forgedPrefix)
+}
 
 const forgedPrefix = "x-forwarded"
 
@@ -28,18 +35,7 @@ func (h hygiene) scrub(header http.Header) {
 }
 
 func (h hygiene) spoofs(name string) bool {
-	if len(name) >= len(forgedPrefix) && folds(name[:len(forgedPrefix)], forgedPrefix) {
-		return true
-	}
-	if h.clientCert != "" && folds(name, h.clientCert) {
-		return true
-	}
-	for _, f := range forged {
-		if folds(name, f) {
-			return true
-		}
-	}
-	return false
+	return forged(name) || h.clientCert != "" && folds(name, h.clientCert)
 }
 
 // folds tells whether a and b are one name to a service that ignores case and keeps only letters and digits apart.

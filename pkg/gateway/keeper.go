@@ -102,10 +102,10 @@ func (k *Keeper) step(ctx context.Context, event lease.Event) {
 	if before.State != view.State || before.Epoch != view.Epoch {
 		k.observe.Transition(before, view, reason(k.zone, before, view, event, k.cut))
 	}
-	switch {
-	case view.State == lease.Fenced:
+	switch view.State {
+	case lease.Fenced:
 		k.fenced.Store(true)
-	case view.State == lease.Active:
+	case lease.Active:
 		k.fenced.Store(false)
 		k.cut = false
 	}
@@ -137,7 +137,7 @@ func (k *Keeper) read(ctx context.Context, a lease.Read) {
 	doc, records, err := k.store.Read(ctx)
 	k.tell(ctx, "read", start, err)
 	if err != nil {
-		k.post(ctx, lease.ReadFailed{Seq: a.Seq})
+		k.post(ctx, lease.ReadFailed(a))
 		return
 	}
 	k.records.Store(&records)

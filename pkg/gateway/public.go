@@ -66,7 +66,7 @@ func (g *Gateway) fence(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer pass.Leave()
-	fenced := newFencedWriter(w, pass, g.metrics.cut)
+	fenced := &fencedWriter{ResponseWriter: w, passage: passage{pass: pass}, leaving: &g.leaving, onCut: g.metrics.cut}
 	defer func() { g.metrics.request(fenced.code) }()
 	fenced.serve(g.proxy, r)
 }

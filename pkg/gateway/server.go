@@ -127,6 +127,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 		defer linger.Stop()
 		select {
 		case <-linger.C:
+			// A connection on which a long answer ends only now was not told to close: it must not carry a request to a closed gate.
+			services[0].server.SetKeepAlivesEnabled(false)
 			close(stop)
 			<-stopped // the gate is closed and what was under way has drained or was cut
 		case err = <-failed:
