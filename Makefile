@@ -33,6 +33,7 @@ test: lint unit simulation charts e2e ## Everything that CI runs
 
 .PHONY: unit
 unit: ## Unit and CLI tests, with the race detector
+	hack/need.sh gcc nginx=nginx-light openssl
 	CGO_ENABLED=1 $(GOTESTSUM) -race -timeout 20m ./...
 
 .PHONY: simulation
