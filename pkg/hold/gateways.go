@@ -127,7 +127,10 @@ func (g *Gateways) replicas(ctx context.Context) ([]netip.Addr, error) {
 	}
 	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", g.url.Hostname())
 	if err == nil {
-		g.known, g.stale = found[:min(len(found), maxReplicas)], time.Now().Add(lookEvery)
+		g.known, g.stale = nil, time.Now().Add(lookEvery)
+		for _, address := range found[:min(len(found), maxReplicas)] {
+			g.known = append(g.known, address.Unmap())
+		}
 	}
 	if len(g.known) == 0 {
 		return nil, fmt.Errorf("look up the gateway: %w", err)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/clock"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/hold"
 )
 
@@ -145,6 +146,25 @@ func TestStrangersAreNotBelieved(t *testing.T) {
 		if _, err := hold.NewGateways(address, "e", "z", "id", nil); err == nil {
 			t.Errorf("%q was taken for an address", address)
 		}
+	}
+}
+
+// However long an answer takes, its promise counts from before the question.
+func TestPromiseCountsFromTheQuestion(t *testing.T) {
+	g := startGateway(t)
+	g.answer = func(map[string]any) { time.Sleep(300 * time.Millisecond) }
+	now := clock.System()
+	gateways, err := hold.NewGateways(g.URL, "env-1", "WEST", "worker-1", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := now()
+	all, err := gateways.Ask(t.Context(), func(hold.Answer) {})
+	if err != nil || len(all) != 1 || all[0].Remaining != promised {
+		t.Fatalf("got %+v, %v", all, err)
+	}
+	if sent := all[0].Sent; sent.Mono-before.Mono > 250*time.Millisecond || sent.Wall-before.Wall > 250*time.Millisecond {
+		t.Errorf("counts from %s after the question", sent.Mono-before.Mono)
 	}
 }
 
