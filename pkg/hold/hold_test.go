@@ -20,7 +20,7 @@ import (
 // promise is over; and the command runs again when the zone is active again.
 func TestDeadBeforeThePromiseIsOver(t *testing.T) {
 	g := startGateway(t)
-	g.answer = passive
+	g.set(func() { g.answer = passive })
 	h := startHold(t, g, `trap "" TERM; (setsid sh -c '`+beat+`trap "" TERM; echo $$ >> $DIR/pids; beat $DIR/daemon' &) ; beat $DIR/command`)
 	time.Sleep(300 * time.Millisecond)
 	if h.has("command") {
@@ -33,12 +33,15 @@ func TestDeadBeforeThePromiseIsOver(t *testing.T) {
 		t.Fatal("the command was stopped beside new promises")
 	}
 	g.set(func() { g.silent = true })
-	time.Sleep(time.Until(g.promised))
+	g.mu.Lock()
+	over := g.promised
+	g.mu.Unlock()
+	time.Sleep(time.Until(over))
 	end := map[string]int{}
 	for _, file := range []string{"command", "daemon"} {
 		all := h.beats(t, file)
 		end[file] = len(all)
-		if late := all[len(all)-1].Sub(g.promised); late >= 0 {
+		if late := all[len(all)-1].Sub(over); late >= 0 {
 			t.Errorf("%s still wrote %s after the promise was over", file, late)
 		}
 	}
@@ -109,7 +112,7 @@ func TestExitCodes(t *testing.T) {
 
 // Nothing outlives hold, whatever becomes of it.
 func TestDiesWithHold(t *testing.T) {
-	h := startHold(t, startGateway(t), `trap "" TERM; beat $DIR/command`)
+	h := startHold(t, startGateway(t), `trap "" TERM; echo $$ >> $DIR/pids; beat $DIR/command`)
 	eventually(t, "runs", func() bool { return h.has("command") })
 	if err := h.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -134,7 +137,7 @@ func TestStrangersAreNotBelieved(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := startGateway(t)
-			g.answer = lie
+			g.set(func() { g.answer = lie })
 			h := startHold(t, g, "touch $DIR/ran")
 			time.Sleep(300 * time.Millisecond)
 			if h.has("ran") {
@@ -152,7 +155,7 @@ func TestStrangersAreNotBelieved(t *testing.T) {
 // However long an answer takes, its promise counts from before the question.
 func TestPromiseCountsFromTheQuestion(t *testing.T) {
 	g := startGateway(t)
-	g.answer = func(map[string]any) { time.Sleep(300 * time.Millisecond) }
+	g.set(func() { g.answer = func(map[string]any) { time.Sleep(300 * time.Millisecond) } })
 	now := clock.System()
 	gateways, err := hold.NewGateways(g.URL, "env-1", "WEST", "worker-1", now)
 	if err != nil {
@@ -178,7 +181,7 @@ func TestProbes(t *testing.T) {
 	defer service.Close()
 	port := service.URL[strings.LastIndexByte(service.URL, ':')+1:]
 	g := startGateway(t)
-	g.answer = passive
+	g.set(func() { g.answer = passive })
 	const listen = "127.0.0.1:29091"
 	h := startHold(t, g, `trap "exit 0" TERM; beat $DIR/command`, "HOLD_LISTEN="+listen, fmt.Sprintf(
 		`HOLD_PROBES={"startup":{"exec":{"command":["sh","-c","test -e $DIR/up"]}},"readiness":{"httpGet":{"path":"/ready","port":%s}},"liveness":{"tcpSocket":{"port":%s},"periodSeconds":5}}`,
