@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,6 +118,7 @@ func TestLockOfOthers(t *testing.T) {
 }
 
 func TestLockIsLost(t *testing.T) {
+	var gone atomic.Bool
 	for name, hurt := range map[string]func(*testing.T, *fake.Clientset){
 		"taken by somebody": func(t *testing.T, set *fake.Clientset) {
 			if _, err := set.CoordinationV1().Leases("ns").Update(context.Background(), lease("bob", time.Now()), metav1.UpdateOptions{}); err != nil {
@@ -128,15 +130,16 @@ func TestLockIsLost(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		"API server gone": func(_ *testing.T, set *fake.Clientset) {
-			set.PrependReactor("get", "leases", func(k8stesting.Action) (bool, runtime.Object, error) {
-				return true, nil, context.DeadlineExceeded
-			})
-		},
+		"API server gone": func(*testing.T, *fake.Clientset) { gone.Store(true) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client, set := fakeClient()
+				gone.Store(false)
+				// Before anything runs: the fake's list of reactors is not guarded.
+				set.PrependReactor("get", "leases", func(k8stesting.Action) (bool, runtime.Object, error) {
+					return gone.Load(), nil, context.DeadlineExceeded
+				})
 				lock, held, err := client.Acquire(t.Context(), "me")
 				if err != nil {
 					t.Fatal(err)
