@@ -26,16 +26,23 @@ type fencedWriter struct {
 	http.ResponseWriter
 	passage  passage
 	code     int                      // of the answer, 0 while there is none
-	upgraded atomic.Pointer[net.Conn] // the client's connection, once it was handed over
+	conn     net.Conn                 // the client's, where it carries this request alone: HTTP/1
+	upgraded atomic.Pointer[net.Conn] // the client's, once it was handed over
 	leaving  *atomic.Bool             // whether this replica goes away
 	onCut    func(kind string)
 	counted  atomic.Bool
 }
 
+// connKey is under which a request's context carries its connection.
+type connKey struct{}
+
 // serve proxies r until it ends or the opening does, whichever is first.
 func (f *fencedWriter) serve(next http.Handler, r *http.Request) {
 	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), passageKey{}, &f.passage))
 	defer cancel()
+	if r.ProtoMajor == 1 {
+		f.conn, _ = r.Context().Value(connKey{}).(net.Conn)
+	}
 	stop := context.AfterFunc(f.passage.pass.Context(), func() { f.cut(cancel) }) //nolint:contextcheck // the opening's, not the request's, is what cuts
 	defer stop()
 	r = r.WithContext(ctx)
@@ -75,8 +82,11 @@ func (f *fencedWriter) cut(cancel context.CancelFunc) {
 		cutConn(*conn)
 		return
 	}
-	// A copy that waits for a slow client, or for more of a body, must end too. Where the connection cannot do it, it was just handed over,
-	// and Hijack cuts it.
+	if f.conn != nil {
+		cutConn(f.conn) // net/http sets deadlines of its own on it, which may undo ours
+		return
+	}
+	// A copy that waits for a slow client, or for more of a body, must end too.
 	past := time.Unix(1, 0)
 	control := http.NewResponseController(f.ResponseWriter)
 	_ = control.SetWriteDeadline(past)

@@ -56,6 +56,9 @@ func (g *Gateway) publicServer() *http.Server {
 	return &http.Server{
 		Handler: g.Public(), TLSConfig: g.tlsConfig(), ErrorLog: slog.NewLogLogger(g.cfg.Log.Handler(), slog.LevelDebug),
 		ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: headerBytes,
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, conn)
+		},
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: streams, SendPingTimeout: pingAfter, PingTimeout: pingTime, WriteByteTimeout: writeStall,
 		},
