@@ -45,6 +45,12 @@ func (f *fencedWriter) serve(next http.Handler, r *http.Request) {
 	}
 	stop := context.AfterFunc(f.passage.pass.Context(), func() { f.cut(cancel) }) //nolint:contextcheck // the opening's, not the request's, is what cuts
 	defer stop()
+	defer func() {
+		// A piece saw the deadline before the keeper cut. Left to itself net/http would first read what the client goes on sending.
+		if f.counted.Load() {
+			f.cut(cancel)
+		}
+	}()
 	r = r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
 		// Bodies stream both ways at once where the service wants it. HTTP/2 does so anyway, and has nothing to enable.
