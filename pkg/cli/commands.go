@@ -9,6 +9,7 @@ func commands(f *Factory) []*cobra.Command {
 		newZoneCmd(f),
 		newValueCmd(f),
 		newPKICmd(f),
+		newMongoCmd(f),
 		newRenderCmd(f),
 		newDeployCmd(f),
 		newMaintenanceCmd(f),

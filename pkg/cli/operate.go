@@ -11,11 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aporeto-inc/kubectl-aporeto/pkg/bootstrap"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/envdir"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/environment"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/failover"
-	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/kube"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/pki"
@@ -66,37 +64,24 @@ func (f *Factory) operation(ctx context.Context) (*operation, error) {
 
 // connect tries the zones' routers one zone after the other: all of them are of one cluster.
 func (o *operation) connect(ctx context.Context) (*mongo.Client, error) {
-	certificates := o.f.certificates(o.dir, o.env, func(string) {})
-	var hosts []string
+	db := &database{f: o.f, dir: o.dir, env: o.env, certificates: o.f.certificates(o.dir, o.env, func(string) {})}
 	for i := range o.trees {
-		if host := o.text(i, values.Global, "database", "mongo", "host"); host != "" && !slices.Contains(hosts, host) {
-			hosts = append(hosts, host)
+		if host := o.text(i, values.Global, "database", "mongo", "host"); host != "" && !slices.Contains(db.hosts, host) {
+			db.hosts = append(db.hosts, host)
 		}
 	}
-	if len(hosts) == 0 {
-		return nil, hint.New("global.database.mongo.host is not set", "kubectl aporeto value set global.database.mongo.host HOST1:27017,HOST2:27017")
+	if len(db.hosts) == 0 {
+		return nil, noMongoHost()
 	}
 	var failed []error
-	for _, host := range hosts {
-		client, err := o.reach(ctx, certificates, host)
+	for _, host := range db.hosts {
+		client, err := db.reach(ctx, host)
 		if err == nil {
 			return client, nil
 		}
 		failed = append(failed, err)
 	}
 	return nil, errors.Join(failed...)
-}
-
-func (o *operation) reach(ctx context.Context, certificates *bootstrap.Certificates, host string) (*mongo.Client, error) {
-	client, err := connectAdmin(ctx, certificates, host, false)
-	if err != nil {
-		return nil, err
-	}
-	if err := client.Probe(ctx); err != nil {
-		_ = client.Close(context.WithoutCancel(ctx)) // the probe's error is the one that counts
-		return nil, err
-	}
-	return client, nil
 }
 
 // close ends the connections; there is nobody left to tell an error to.

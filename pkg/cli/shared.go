@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"slices"
 
@@ -68,10 +67,11 @@ func (s *shared) database(ctx context.Context, hosts []string, services []plan.S
 			users[i].Roles = append(users[i].Roles, mongo.Role{Role: role.Role, DB: role.DB})
 		}
 	}
+	db := &database{f: s.f, dir: s.want.dir, env: s.want.env, certificates: s.certificates, hosts: hosts}
 	clients := make([]*mongo.Client, len(hosts))
 	for i, host := range hosts {
 		var err error
-		if clients[i], err = connectAdmin(ctx, s.certificates, host, true); err != nil {
+		if clients[i], err = db.connect(ctx, host, true); err != nil {
 			return err
 		}
 		defer func() { _ = clients[i].Close(context.WithoutCancel(ctx)) }() // what was written is acknowledged; nothing is lost
@@ -89,25 +89,6 @@ func (s *shared) database(ctx context.Context, hosts []string, services []plan.S
 		}
 	}
 	return nil
-}
-
-// connectAdmin returns a client of the routers host, logged in by the environment's admin certificate on first use. Only what is written
-// idempotently may be retried by the driver: the lease is not.
-func connectAdmin(ctx context.Context, certificates *bootstrap.Certificates, host string, retry bool) (*mongo.Client, error) {
-	trust, err := certificates.MongoTrust()
-	if err != nil {
-		return nil, err
-	}
-	admin, err := certificates.AdminTLS()
-	if err != nil {
-		return nil, err
-	}
-	uri, err := mongo.URI(host, "")
-	if err != nil {
-		return nil, err
-	}
-	return mongo.Connect(ctx, mongo.Options{URI: uri, CA: trust, AppName: "kubectl-aporeto", Retry: retry,
-		Certificate: func() (*tls.Certificate, error) { return &admin, nil }})
 }
 
 // oneDatabase refuses zones whose hosts lead to different databases: each would have a lease of its own, and two zones would serve.

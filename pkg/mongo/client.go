@@ -10,6 +10,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -25,6 +26,14 @@ import (
 // Database is where the documents of failover live.
 const Database = "aporeto_ha"
 
+// Dial opens a TCP connection to a router, as net.Dialer does.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// DialContext makes Dial the driver's dialer.
+func (d Dial) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return d(ctx, network, address)
+}
+
 // Options says whom to connect to and as whom.
 type Options struct {
 	URI string // mongodb://h1:27017,h2:27017/…; see URI
@@ -37,6 +46,8 @@ type Options struct {
 	Selection time.Duration
 	// Retry lets the driver repeat a write once after a network error. The lease's client must not: its late requests are counted.
 	Retry bool
+	// Dial reaches the routers by a way of its own, TLS being end to end all the same; nil means from this machine directly.
+	Dial Dial
 }
 
 // Client is a connection pool to one sharded cluster.
@@ -44,6 +55,7 @@ type Client struct {
 	driver *mongo.Client
 	tls    *tls.Config
 	hosts  []string
+	dial   Dial
 }
 
 // URI returns the connection string for hosts, the value of global.database.mongo.host: routers separated by commas, 27017 being the
@@ -72,6 +84,10 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 		// closes the connection without a reason.
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return o.Certificate() },
 	}
+	dial := o.Dial
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
 	selection := o.Selection
 	if selection == 0 {
 		selection = 5 * time.Second
@@ -79,7 +95,7 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 	opts := options.Client().ApplyURI(o.URI).SetTLSConfig(config).SetAppName(o.AppName).
 		SetServerSelectionTimeout(selection).SetConnectTimeout(selection).
 		SetWriteConcern(writeconcern.Majority()).SetReadPreference(readpref.Primary()).
-		SetRetryWrites(o.Retry).SetRetryReads(o.Retry)
+		SetRetryWrites(o.Retry).SetRetryReads(o.Retry).SetDialer(dial)
 	if err := opts.Validate(); err != nil {
 		return nil, hint.Wrap(fmt.Errorf("read MongoDB connection string: %w", err), "check global.database.mongo.host: kubectl aporeto value get global.database.mongo.host")
 	}
@@ -87,7 +103,7 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to MongoDB %s: %w", strings.Join(opts.Hosts, ","), err)
 	}
-	return &Client{driver: driver, tls: config, hosts: opts.Hosts}, nil
+	return &Client{driver: driver, tls: config, hosts: opts.Hosts, dial: dial}, nil
 }
 
 // Close ends all connections.

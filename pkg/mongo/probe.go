@@ -49,7 +49,7 @@ func (c *Client) probeRouter(ctx context.Context, host string) error {
 	if err != nil {
 		return fmt.Errorf("MongoDB router %q: %w", host, err)
 	}
-	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	raw, err := c.dial(ctx, "tcp", addr)
 	if err != nil {
 		return hint.Wrap(fmt.Errorf("MongoDB router %q does not answer: %w", host, err), "check the routers and the network: kubectl aporeto value get global.database.mongo.host")
 	}

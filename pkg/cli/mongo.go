@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/bootstrap"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/envdir"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/environment"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo"
+)
+
+func newMongoCmd(f *Factory) *cobra.Command {
+	return newGroup("mongo", "Check, bootstrap and look into the MongoDB that all zones share", "")
+}
+
+// mongoFlags are the flags that every MongoDB command has.
+type mongoFlags struct{}
+
+func (m *mongoFlags) add(*Factory, *cobra.Command) {}
+
+// open loads the environment and finds out where its routers are. Nothing is reached yet.
+func (m *mongoFlags) open(f *Factory) (*database, error) {
+	dir, env, err := f.Load()
+	if err != nil {
+		return nil, err
+	}
+	hosts, err := f.mongoHosts(dir, env)
+	if err != nil {
+		return nil, err
+	}
+	db := &database{f: f, dir: dir, env: env, certificates: f.certificates(dir, env, f.notify)}
+	for _, host := range hosts {
+		if host != "" && !slices.Contains(db.hosts, host) {
+			db.hosts = append(db.hosts, host)
+		}
+	}
+	if len(db.hosts) == 0 {
+		return nil, noMongoHost()
+	}
+	return db, nil
+}
+
+func noMongoHost() error {
+	return hint.New("global.database.mongo.host is not set", "kubectl aporeto value set global.database.mongo.host HOST1:27017,HOST2:27017")
+}
+
+// database is the way to an environment's MongoDB.
+type database struct {
+	f            *Factory
+	dir          *envdir.Dir
+	env          *environment.Environment
+	certificates *bootstrap.Certificates
+	hosts        []string   // the values of global.database.mongo.host, each once: zones may have routers of their own
+	dial         mongo.Dial // how a router is reached; nil: from here
+}
+
+// connect returns a client of the routers host, logged in by the environment's admin certificate on first use. Only what is written
+// idempotently may be retried by the driver: the lease is not.
+func (d *database) connect(ctx context.Context, host string, retry bool) (*mongo.Client, error) {
+	trust, err := d.certificates.MongoTrust()
+	if err != nil {
+		return nil, err
+	}
+	admin, err := d.certificates.AdminTLS()
+	if err != nil {
+		return nil, err
+	}
+	uri, err := mongo.URI(host, "")
+	if err != nil {
+		return nil, err
+	}
+	return mongo.Connect(ctx, mongo.Options{URI: uri, CA: trust, AppName: "kubectl-aporeto", Retry: retry, Dial: d.dial,
+		Certificate: func() (*tls.Certificate, error) { return &admin, nil }})
+}
+
+// reach is connect without the driver's retries, proved: a router has answered over TLS.
+func (d *database) reach(ctx context.Context, host string) (*mongo.Client, error) {
+	client, err := d.connect(ctx, host, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := client.Probe(ctx); err != nil {
+		_ = client.Close(context.WithoutCancel(ctx)) // the probe's error is the one that counts
+		return nil, err
+	}
+	return client, nil
+}
