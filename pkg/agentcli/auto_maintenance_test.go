@@ -53,7 +53,7 @@ func job(server *mongotest.Server, t *testing.T, dn, environment, endpoint, caBu
 }
 
 func TestAutoMaintenance(t *testing.T) {
-	server := mongotest.Target(t)
+	server := mongotest.Start(t, mongotest.Options{})
 	const dn = "CN=maintenance-zone-a,OU=root,O=system"
 	server.CreateUser(dn, mongotest.Role("readWrite", "aporeto_ha"))
 	admin := server.Certificate(server.Admin())

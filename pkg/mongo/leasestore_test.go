@@ -12,18 +12,22 @@ import (
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo/mongotest"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/pki"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/zone"
 )
 
 // newLease bootstraps a lease for this test alone and returns its store, opened with the rights that a gateway has.
 func newLease(t *testing.T, server *mongotest.Server) *mongo.LeaseStore {
 	t.Helper()
-	environment, zones := "test-"+rand.Text(), []zone.Zone{{Name: "West"}}
+	environment, zones := newEnvironment(t, server), []zone.Zone{{Name: random("West")}}
+	gateway := pki.ServiceSubject(pki.GatewayName(zones[0].Name)).String()
+	dropUser(t, server, gateway)
+	dropUser(t, server, pki.ServiceSubject(pki.MaintenanceName(zones[0].Name)).String())
 	admin := connectAs(t, server, server.Admin())
 	if _, err := bootstrap.EnsureDatabase(t.Context(), admin, environment, zones, nil); err != nil {
 		t.Fatal(err)
 	}
-	return connectAs(t, server, "CN=gateway-west,OU=root,O=system").LeaseStore(environment, storeTime)
+	return connectAs(t, server, gateway).LeaseStore(environment, storeTime)
 }
 
 func readLease(t *testing.T, store *mongo.LeaseStore) lease.Document {
@@ -100,7 +104,7 @@ func TestLeaseStoreIsTheProtocols(t *testing.T) {
 
 func TestLeaseIsMadeOnce(t *testing.T) {
 	server := mongotest.Target(t)
-	environment := "test-" + rand.Text()
+	environment := newEnvironment(t, server)
 	admin := connectAs(t, server, server.Admin())
 	for n, want := range []bool{true, false} {
 		made, err := admin.EnsureLease(t.Context(), environment, lease.DefaultTerm())
@@ -166,8 +170,10 @@ func TestTroubledWriteIsUnknown(t *testing.T) {
 func TestUsersSecondRunWritesNothing(t *testing.T) {
 	server := mongotest.Target(t)
 	admin := connectAs(t, server, server.Admin())
-	environment, zones := "test-"+rand.Text(), []zone.Zone{{Name: "w-" + rand.Text()[:6]}}
-	service := "s-" + zone.Key(rand.Text()[:6])
+	environment, zones, service := newEnvironment(t, server), []zone.Zone{{Name: random("w")}}, random("s")
+	for _, name := range []string{service, pki.GatewayName(zones[0].Name), pki.MaintenanceName(zones[0].Name)} {
+		dropUser(t, server, pki.ServiceSubject(name).String())
+	}
 	services := []bootstrap.ServiceUser{{Service: service, Roles: []mongo.Role{{Role: "read", DB: "squall"}}}}
 	changes, err := bootstrap.EnsureDatabase(t.Context(), admin, environment, zones, services)
 	if err != nil || len(changes) < 4 {

@@ -2,8 +2,6 @@ package mongo_test
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -17,32 +15,10 @@ import (
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo/mongotest"
 )
 
-// storeTime bounds one operation in these tests.
-const storeTime = 5 * time.Second
-
-// connectAs returns a client logged in as dn on first use.
-func connectAs(t *testing.T, server *mongotest.Server, dn string) *mongo.Client {
-	t.Helper()
-	cert := server.Certificate(dn)
-	ctx := context.WithoutCancel(t.Context())
-	c, err := mongo.Connect(ctx, mongo.Options{
-		URI: server.URI(), CA: server.TrustPEM(), Certificate: func() (*tls.Certificate, error) { return &cert, nil }, AppName: "test",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	return c
-}
-
 // maintenanceUser makes a user with no more rights than the job has, and returns its DN.
-func maintenanceUser(t *testing.T, server *mongotest.Server, name string) string {
+func maintenanceUser(t *testing.T, server *mongotest.Server) string {
 	t.Helper()
-	const role = "testMaintenance"
+	role := random("maintenance")
 	_, err := connectAs(t, server, server.Admin()).EnsureRoles(t.Context(), []mongo.CustomRole{{Name: role, Privileges: []mongo.Privilege{
 		{Collection: "journal", Actions: []string{"insert"}},
 		{Collection: "zones", Actions: []string{"find", "insert", "update"}},
@@ -50,7 +26,7 @@ func maintenanceUser(t *testing.T, server *mongotest.Server, name string) string
 	if err != nil {
 		t.Fatal(err)
 	}
-	dn := "CN=maintenance-" + name + ",OU=root,O=system"
+	dn := "CN=" + role + ",OU=root,O=system"
 	server.CreateUser(dn, mongotest.Role(role, mongo.Database))
 	return dn
 }
@@ -61,8 +37,8 @@ func moved(was lease.Record, to string) lease.Record {
 
 func TestIntentStore(t *testing.T) {
 	server := mongotest.Target(t)
-	environment := rand.Text()
-	store := connectAs(t, server, maintenanceUser(t, server, "zone-a")).IntentStore(environment, "zone-a", storeTime)
+	environment := newEnvironment(t, server)
+	store := connectAs(t, server, maintenanceUser(t, server)).IntentStore(environment, "zone-a", storeTime)
 	ctx := t.Context()
 
 	first, err := store.Intent(ctx)
@@ -106,8 +82,8 @@ func TestIntentStore(t *testing.T) {
 
 func TestJournalOncePerKey(t *testing.T) {
 	server := mongotest.Target(t)
-	environment := rand.Text()
-	store := connectAs(t, server, maintenanceUser(t, server, "zone-a")).IntentStore(environment, "zone-a", storeTime)
+	environment := newEnvironment(t, server)
+	store := connectAs(t, server, maintenanceUser(t, server)).IntentStore(environment, "zone-a", storeTime)
 	keyed := mongo.JournalEntry{Key: "intent/zone-a/1", Time: time.Now().UTC().Truncate(time.Millisecond), Zone: "zone-a", From: "zone-a", To: "zone-b", Epoch: 7, Reason: "why"}
 	later := keyed
 	later.Reason = "later"
@@ -140,7 +116,7 @@ func TestJournalOncePerKey(t *testing.T) {
 // Several jobs at once, all new to the zone: one record, and each counter value is written once.
 func TestIntentStoreRaces(t *testing.T) {
 	server := mongotest.Target(t)
-	environment, dn := rand.Text(), maintenanceUser(t, server, "zone-a")
+	environment, dn := newEnvironment(t, server), maintenanceUser(t, server)
 	const jobs, tries = 6, 20
 	var applied atomic.Int64
 	var wg sync.WaitGroup
@@ -176,7 +152,7 @@ func TestIntentStoreFaults(t *testing.T) {
 	// After a network error the driver looks for the router again half a second later.
 	const limit = time.Second
 	server := mongotest.Start(t, mongotest.Options{})
-	store := connectAs(t, server, maintenanceUser(t, server, "zone-a")).IntentStore("env", "zone-a", limit)
+	store := connectAs(t, server, maintenanceUser(t, server)).IntentStore("env", "zone-a", limit)
 	was, err := store.Intent(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package mongo_test
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"testing"
@@ -14,7 +13,7 @@ import (
 
 func TestStatus(t *testing.T) {
 	server := mongotest.Target(t)
-	environment, ctx := rand.Text(), t.Context()
+	environment, ctx := newEnvironment(t, server), t.Context()
 	admin := connectAs(t, server, server.Admin())
 	status := admin.StatusStore(environment, storeTime)
 	if _, err := status.Status(ctx, 3); !errors.Is(err, mongo.ErrNoLease) {
@@ -54,7 +53,7 @@ func TestStatus(t *testing.T) {
 
 func TestPin(t *testing.T) {
 	server := mongotest.Target(t)
-	environment, ctx := rand.Text(), t.Context()
+	environment, ctx := newEnvironment(t, server), t.Context()
 	admin := connectAs(t, server, server.Admin())
 	if _, err := admin.EnsureLease(ctx, environment, lease.DefaultTerm()); err != nil {
 		t.Fatal(err)

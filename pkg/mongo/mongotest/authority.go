@@ -81,20 +81,45 @@ func template(subject pkix.Name) *x509.Certificate {
 // hosts it is also a server's, for those names and addresses. The System CA is
 // in the chain.
 func (a *Authority) Issue(dn string, hosts ...string) (tls.Certificate, error) {
-	rdns, err := parseDN(dn)
+	raw, err := encodeDN(dn)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
+	return a.issue(raw, nil, hosts...)
+}
+
+// IssueFor is Issue for a key that is there already.
+func (a *Authority) IssueFor(dn string, key crypto.Signer, hosts ...string) (tls.Certificate, error) {
+	raw, err := encodeDN(dn)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return a.issue(raw, key, hosts...)
+}
+
+func encodeDN(dn string) ([]byte, error) {
+	rdns, err := parseDN(dn)
+	if err != nil {
+		return nil, err
+	}
 	raw, err := asn1.Marshal(rdns)
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("encode subject %q: %w", dn, err)
+		return nil, fmt.Errorf("encode subject %q: %w", dn, err)
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("make key %q: %w", dn, err)
+	return raw, nil
+}
+
+// issue makes a certificate for a subject in DER; a nil key is made.
+func (a *Authority) issue(subject []byte, key crypto.Signer, hosts ...string) (tls.Certificate, error) {
+	if key == nil {
+		made, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return tls.Certificate{}, fmt.Errorf("make key: %w", err)
+		}
+		key = made
 	}
 	t := template(pkix.Name{})
-	t.RawSubject = raw
+	t.RawSubject = subject
 	t.KeyUsage = x509.KeyUsageDigitalSignature
 	t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	if a.ca.NotAfter.Before(t.NotAfter) {
@@ -110,11 +135,11 @@ func (a *Authority) Issue(dn string, hosts ...string) (tls.Certificate, error) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, t, a.ca, key.Public(), a.signer)
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("sign %q: %w", dn, err)
+		return tls.Certificate{}, fmt.Errorf("sign certificate: %w", err)
 	}
 	leaf, err := x509.ParseCertificate(der)
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("parse %q: %w", dn, err)
+		return tls.Certificate{}, fmt.Errorf("parse certificate: %w", err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der, a.ca.Raw}, PrivateKey: key, Leaf: leaf}, nil
 }

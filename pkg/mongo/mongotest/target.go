@@ -2,10 +2,8 @@ package mongotest
 
 import (
 	"context"
-	"crypto"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"os"
 	"path/filepath"
 	"testing"
@@ -14,7 +12,6 @@ import (
 	"go.mongodb.org/mongo-driver/bson"
 	"go.mongodb.org/mongo-driver/mongo"
 	"go.mongodb.org/mongo-driver/mongo/options"
-	"go.step.sm/crypto/pemutil"
 )
 
 // The environment of a real cluster to test against.
@@ -23,7 +20,7 @@ const (
 	EnvURI = "APORETO_TEST_MONGODB_URI"
 	// EnvCerts is a certs directory as `pki init` writes it.
 	EnvCerts = "APORETO_TEST_MONGODB_CERTS"
-	// EnvKeyPass is the passphrase of every key in it.
+	// EnvKeyPass is the passphrase of the System CA's key in it.
 	EnvKeyPass = "APORETO_TEST_MONGODB_KEY_PASS"
 )
 
@@ -34,7 +31,7 @@ type Server struct {
 
 	tb        testing.TB
 	uri       string
-	hosts     []string // of the stand-in's routers
+	hosts     []string // of the routers
 	authority *Authority
 	trust     *x509.CertPool
 	trustPEM  []byte
@@ -43,50 +40,29 @@ type Server struct {
 }
 
 // Target gives the real cluster that the environment names (EnvURI, EnvCerts
-// and EnvKeyPass), else a fresh stand-in. The admin of a real cluster must exist
-// with root@admin.
+// and EnvKeyPass; see External), else a fresh stand-in.
 func Target(tb testing.TB) *Server {
 	tb.Helper()
-	uri, dir, pass := os.Getenv(EnvURI), os.Getenv(EnvCerts), os.Getenv(EnvKeyPass)
+	return targetOr(tb, Options{})
+}
+
+// targetOr is Target with the stand-in's options.
+func targetOr(tb testing.TB, opt Options) *Server {
+	tb.Helper()
+	uri := os.Getenv(EnvURI)
 	if uri == "" {
-		return Start(tb, Options{})
+		return Start(tb, opt)
 	}
-	if dir == "" {
-		tb.Fatalf("%s is set: %s must name the certificate directory", EnvURI, EnvCerts)
-	}
-	read := func(name string) []byte {
-		return must(os.ReadFile(filepath.Join(dir, name)))(tb) //nolint:gosec // the tester's own directory
-	}
-	block, _ := pem.Decode(read("ca-signing-system-cert.pem"))
-	if block == nil {
-		tb.Fatalf("%s: ca-signing-system-cert.pem holds no PEM", dir)
-	}
-	ca := must(x509.ParseCertificate(block.Bytes))(tb)
-	key := must(pemutil.ParseKey(read("ca-signing-system-key.pem"), pemutil.WithPassword([]byte(pass))))(tb)
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		tb.Fatalf("%s: the System CA's key cannot sign", dir)
-	}
-	chain := read("ca-chain-system.pem")
-	srv := &Server{tb: tb, uri: uri, authority: newAuthority(chain, ca, signer), trustPEM: chain, certs: map[string]tls.Certificate{}}
-	if custom, err := os.ReadFile(filepath.Join(dir, "mongodb-custom-ca.pem")); err == nil { //nolint:gosec // likewise
-		srv.trustPEM = custom
-	}
-	srv.trust = x509.NewCertPool()
-	srv.trust.AppendCertsFromPEM(srv.trustPEM)
-	admin := must(ParseCertKey(read("mongodb-admin-full.pem"), []byte(pass)))(tb)
-	srv.adminDN = must(Subject(admin.Leaf))(tb)
-	srv.certs[srv.adminDN] = admin
-	return srv
+	return External(tb, uri, os.Getenv(EnvCerts), os.Getenv(EnvKeyPass))
 }
 
 // URI is the connection string with every router.
 func (s *Server) URI() string { return s.uri }
 
-// RouterURI is the connection string of one router of the stand-in.
+// RouterURI is the connection string of one router.
 func (s *Server) RouterURI(index int) string { return uriOf(s.hosts[index]) }
 
-// Hosts are the host:port of the stand-in's routers.
+// Hosts are the host:port of the routers.
 func (s *Server) Hosts() []string { return s.hosts }
 
 // Admin is the DN of the user with root@admin.
