@@ -20,6 +20,7 @@ import (
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/clock"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/gateway"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/zone"
 )
 
@@ -180,7 +181,9 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	c := &o.config
 	c.Environment, c.Zone, c.Version = o.identity.environment, o.identity.zone, o.env.Version
 	c.Listen, c.Status, c.Authz, c.Linger, c.Clock = o.listen, o.status, o.authz, o.linger, clock.System()
-	c.Store, c.Journal = client.LeaseStore(c.Environment, c.Lease.Term.C), client.Journal(c.Environment, c.Lease.Term.C)
+	store := client.LeaseStore(c.Environment, c.Lease.Term.C)
+	c.Store, c.Journal = store, client.Journal(c.Environment, c.Lease.Term.C)
+	c.Probes = func() []mongo.Sighting { return store.Sightings(c.Lease.Zone) }
 	c.Log = o.env.logger("gateway").With("environment", c.Environment, "replica", c.Lease.Replica)
 	return gateway.New(*c).Run(ctx) //nolint:contextcheck // a request has a context of its own
 }

@@ -55,7 +55,13 @@ func (f *fencedWriter) serve(next http.Handler, r *http.Request) {
 	if r.Body != nil && r.Body != http.NoBody {
 		// Bodies stream both ways at once where the service wants it. HTTP/2 does so anyway, and has nothing to enable.
 		_ = http.NewResponseController(f.ResponseWriter).EnableFullDuplex()
-		r.Body = &fencedBody{ReadCloser: r.Body, request: f}
+		body := &fencedBody{ReadCloser: r.Body, request: f}
+		r.Body = body
+		defer func() {
+			if r.ProtoMajor == 1 && !body.ended.Load() && f.upgraded.Load() == nil {
+				limitRest(f.ResponseWriter)
+			}
+		}()
 	}
 	next.ServeHTTP(f, r)
 }
@@ -148,6 +154,7 @@ func cutConn(conn net.Conn) {
 type fencedBody struct {
 	io.ReadCloser
 	request *fencedWriter
+	ended   atomic.Bool
 }
 
 func (b *fencedBody) Read(p []byte) (int, error) {
@@ -155,7 +162,11 @@ func (b *fencedBody) Read(p []byte) (int, error) {
 	if !b.request.alive() {
 		return 0, errFenced // what arrived after the deadline must not reach the service
 	}
-	if err != nil && err != io.EOF {
+	switch {
+	case err == io.EOF:
+		b.ended.Store(true)
+		b.request.passage.bodyEnded()
+	case err != nil:
 		b.request.passage.spoil.Store(true)
 	}
 	return n, err

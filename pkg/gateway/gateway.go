@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo"
 )
 
 // Config is what a gateway is started with.
@@ -34,7 +35,8 @@ type Config struct {
 	Lease       lease.Config
 	Linger      time.Duration // for how long a stopping replica goes on as before, while load balancers forget it
 	Store       Store
-	Journal     Journal // nil for none
+	Journal     Journal                 // nil for none
+	Probes      func() []mongo.Sighting // what the zone's job last saw, for metrics; nil for none
 	Clock       func() lease.Time
 	Log         *slog.Logger
 }
@@ -62,6 +64,7 @@ func New(cfg Config) *Gateway {
 	g.keeper = NewKeeper(cfg.Lease, cfg.Store, g.gate, cfg.Clock, cfg.Log, &observer{log: cfg.Log, zone: cfg.Zone, metrics: g.metrics, journal: g.journal})
 	g.health = newHealth(cfg.Routes.Upstreams(), cfg.Certificate, g.keeper, 3*cfg.Lease.Term.P+2*cfg.Lease.Term.C)
 	g.metrics.watch(g.keeper, g.gate, cfg.Clock, g.listConditions)
+	g.metrics.watchProbes(cfg.Probes, cfg.Lease.Zone, g.keeper)
 	g.proxy = newProxy(cfg.Routes, cfg.UpstreamCA, hygiene{clientCert: cfg.CertHeader}, cfg.Log)
 	return g
 }

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo"
 )
 
 // metrics are one gateway's, in a registry of its own.
@@ -56,7 +58,7 @@ func (m *metrics) watch(k *Keeper, g *Gate, clock func() lease.Time, conditions 
 	gauge := func(name, help string, read func() float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: prometheus.Labels{"zone": m.zone}}, read))
 	}
-	for _, state := range []lease.State{lease.Locked, lease.Candidate, lease.Acquiring, lease.Active, lease.Draining, lease.Fenced} {
+	for _, state := range []lease.State{lease.Locked, lease.Candidate, lease.Acquiring, lease.Active, lease.Draining, lease.Fenced, lease.Pinned} {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "aporeto_zone_state", Help: "1 for the state that this replica is in.",
 			ConstLabels: prometheus.Labels{"zone": m.zone, "state": string(state)},
@@ -87,6 +89,53 @@ func (m *metrics) watch(k *Keeper, g *Gate, clock func() lease.Time, conditions 
 		return max(0, (v.Deadline.Mono - clock().Mono).Seconds())
 	})
 	gauge("aporeto_gate_requests_under_way", "Requests that are within the gate.", func() float64 { return float64(g.Within()) })
+}
+
+// probes shows what the zone's job last wrote: which resolver was led to a zone, or why not. The job itself comes and goes too fast for
+// anybody to scrape it.
+type probes struct {
+	result, confirmed *prometheus.Desc
+	sightings         func() []mongo.Sighting
+	record            func() (lease.Record, bool)
+}
+
+// watchProbes registers the metrics of the job of zone (a zone key).
+func (m *metrics) watchProbes(sightings func() []mongo.Sighting, zone string, k *Keeper) {
+	label := prometheus.Labels{"zone": m.zone}
+	m.registry.MustRegister(&probes{
+		result:    prometheus.NewDesc("aporeto_probe_result", "1 for what the zone's job last saw of the global endpoint by each resolver.", []string{"resolver", "result"}, label),
+		confirmed: prometheus.NewDesc("aporeto_intent_confirmations_total", "Confirmations of the zone's intent. They stand still when the job, or the global endpoint, does not answer.", nil, label),
+		sightings: sightings,
+		record: func() (lease.Record, bool) {
+			if records := k.records.Load(); records != nil {
+				for _, r := range *records {
+					if r.Zone == zone {
+						return r, true
+					}
+				}
+			}
+			return lease.Record{}, false
+		},
+	})
+}
+
+// Describe and Collect are those of prometheus.Collector.
+func (p *probes) Describe(to chan<- *prometheus.Desc) { to <- p.result; to <- p.confirmed }
+
+// Collect sends what there is at the moment.
+func (p *probes) Collect(to chan<- prometheus.Metric) {
+	if p.sightings != nil {
+		for _, s := range p.sightings() {
+			result := "ok"
+			if s.Error != "" {
+				result, _, _ = strings.Cut(s.Error, ":") // a kind of pkg/probe
+			}
+			to <- prometheus.MustNewConstMetric(p.result, prometheus.GaugeValue, 1, s.Resolver, result)
+		}
+	}
+	if r, known := p.record(); known {
+		to <- prometheus.MustNewConstMetric(p.confirmed, prometheus.CounterValue, float64(r.Confirmed))
+	}
 }
 
 // request counts one by its answer's code; 0 says that it was cut, or its client left, before there was an answer.

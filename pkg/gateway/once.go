@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptrace"
@@ -15,7 +16,8 @@ var errSent = errors.New("the service closed the connection without an answer; w
 //
 // It relies on documented behaviour: the transport asks its Proxy function before every attempt, gives up when that returns an error, and
 // reports WroteHeaders before anything can have reached the service. What never went out may go out by another connection.
-// Within HTTP/2 the transport itself repeats only what the service declared not to have acted on (RFC 9113, section 8.7).
+// Within HTTP/2 the transport repeats by itself what a service refused (RFC 9113, section 8.7), seconds later if need be; it tells of every
+// attempt's connection beforehand, and writes nothing for a request whose context has ended.
 type onceTransport struct{ *http.Transport }
 
 func newOnceTransport(t *http.Transport) onceTransport {
@@ -37,6 +39,14 @@ func (t onceTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !p.pass.Alive() {
 		return nil, errFenced
 	}
-	trace := &httptrace.ClientTrace{WroteHeaders: func() { p.sent.Store(true) }}
-	return t.Transport.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
+	ctx, end := context.WithCancelCause(r.Context()) // else it ends with the request's own: the answer's body needs it
+	trace := &httptrace.ClientTrace{
+		WroteHeaders: func() { p.sent.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) {
+			if p.sent.Load() {
+				end(errSent)
+			}
+		},
+	}
+	return t.Transport.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, trace)))
 }

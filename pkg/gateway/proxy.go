@@ -29,6 +29,29 @@ type passage struct {
 	route *Route
 	sent  atomic.Bool // its header may have reached the service
 	spoil atomic.Bool // its body could not be read from the client
+	// Trailers as they come in and as they go on, nil for none. Those that come in have their values when the body is at its end.
+	trailers, onward http.Header
+}
+
+// keepTrailers lets the trailers that the client announced go on, but for what clean takes from headers.
+func (p *passage) keepTrailers(in, out *http.Request, clean hygiene) {
+	if len(in.Trailer) == 0 {
+		return
+	}
+	p.trailers, p.onward = in.Trailer, http.Header{}
+	for name := range in.Trailer {
+		if !clean.spoofs(name) {
+			p.onward[name] = nil
+		}
+	}
+	out.Trailer = p.onward
+}
+
+// bodyEnded passes the trailers' values on.
+func (p *passage) bodyEnded() {
+	for name := range p.onward {
+		p.onward[name] = p.trailers[name]
+	}
 }
 
 type passageKey struct{}
@@ -73,6 +96,13 @@ func newProxy(routes Routes, upstreamCA *x509.CertPool, clean hygiene, log *slog
 			keepUpgrade(p.Out.Header)
 			p.SetXForwarded()
 			clean.tellCertificate(p.In, p.Out.Header, target)
+			passageOf(p.In.Context()).keepTrailers(p.In, p.Out, clean)
+		},
+		ModifyResponse: func(r *http.Response) error {
+			if len(r.Trailer) > 0 && r.Request.ProtoMajor == 1 {
+				r.Header.Del("Content-Length") // HTTP/1 has trailers only behind chunks
+			}
+			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() != nil || errors.Is(err, errFenced) {

@@ -36,6 +36,7 @@ func (g *Gateway) Public() http.Handler {
 			w.Header().Set("Connection", "close") // over HTTP/2 this becomes a GOAWAY; either way the next request goes to a sibling
 		}
 		if own, found := surface[r.URL.Path]; found && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+			answerEarly(w, r)
 			own(w, r)
 			return
 		}
@@ -62,6 +63,7 @@ func (g *Gateway) Status() http.Handler {
 func (g *Gateway) fence(w http.ResponseWriter, r *http.Request) {
 	pass, open := g.gate.Enter()
 	if !open {
+		answerEarly(w, r)
 		g.metrics.request(g.refusal.answer(w, r, g.keeper.View()))
 		return
 	}
@@ -69,6 +71,22 @@ func (g *Gateway) fence(w http.ResponseWriter, r *http.Request) {
 	fenced := &fencedWriter{ResponseWriter: w, passage: passage{pass: pass}, leaving: &g.leaving, onCut: g.metrics.cut}
 	defer func() { g.metrics.request(fenced.code) }()
 	fenced.serve(g.proxy, r)
+}
+
+// answerEarly lets an answer go out at once, though the request's body may still be coming: over HTTP/1 net/http would read it first, for as
+// long as the client takes to send it.
+func answerEarly(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor != 1 || r.Body == nil || r.Body == http.NoBody {
+		return
+	}
+	_ = http.NewResponseController(w).EnableFullDuplex()
+	limitRest(w)
+}
+
+// limitRest gives the client a while to send the rest of its body, which nobody reads, so that its connection can be used again. After an
+// error of a TLS connection no later read succeeds, so that a rest which comes too late is not taken for a request.
+func limitRest(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(restTime))
 }
 
 func (g *Gateway) identity(w http.ResponseWriter, r *http.Request) {

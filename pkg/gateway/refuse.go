@@ -95,7 +95,7 @@ func locked(w http.ResponseWriter, code int, description string) {
 func (f *refusal) refuseBrowser(w http.ResponseWriter, how refused, elsewhere, url string) int {
 	h := w.Header()
 	if f.redirect != 0 && url != "" && how.code == http.StatusLocked {
-		h.Set("Location", strings.TrimSuffix(url, "/")+how.uri)
+		h.Set("Location", strings.TrimSuffix(url, "/")+"/"+strings.TrimPrefix(how.uri, "/"))
 		w.WriteHeader(f.redirect)
 		return f.redirect
 	}

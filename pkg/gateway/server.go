@@ -22,6 +22,7 @@ const (
 	pingAfter   = 30 * time.Second
 	pingTime    = 15 * time.Second
 	writeStall  = 60 * time.Second // an HTTP/2 connection that takes no byte for this long is closed
+	restTime    = 5 * time.Second  // for the rest of a body that was answered without it, before its connection is closed
 	lastAnswers = time.Second      // for answers of a closed gate that are under way when the process ends
 )
 

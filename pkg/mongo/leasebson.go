@@ -136,18 +136,27 @@ func field[V any](d bson.D, name string, value *V) bson.D {
 	return append(d, bson.E{Key: name, Value: *value})
 }
 
-// intentRecord is what the lease needs of a zone's record.
+// intentRecord is what the lease, and those who watch it, need of a zone's record.
 type intentRecord struct {
 	Zone      string
 	PointsAt  string `bson:"pointsAt"`
 	Seq       int64
 	Confirmed int64
+	Resolvers []Sighting
 }
 
 func leaseRecords(from []intentRecord) []lease.Record {
 	records := make([]lease.Record, len(from))
 	for i, r := range from {
-		records[i] = lease.Record(r)
+		records[i] = lease.Record{Zone: r.Zone, PointsAt: r.PointsAt, Seq: r.Seq, Confirmed: r.Confirmed}
 	}
 	return records
+}
+
+func sightingsByZone(from []intentRecord) map[string][]Sighting {
+	seen := map[string][]Sighting{}
+	for _, r := range from {
+		seen[r.Zone] = r.Resolvers
+	}
+	return seen
 }

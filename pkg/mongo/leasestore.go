@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"go.mongodb.org/mongo-driver/bson"
@@ -33,6 +34,7 @@ type LeaseStore struct {
 	lease       *mongo.Collection
 	zones       *mongo.Collection
 	limit       time.Duration
+	seen        atomic.Pointer[map[string][]Sighting] // as last read, nil before the first reading
 }
 
 // LeaseStore returns the store of the environment's lease; limit bounds every operation, on this side and on the server's.
@@ -88,6 +90,7 @@ func (s *LeaseStore) Read(ctx context.Context) (lease.Document, []lease.Record, 
 	if err := cursor.All(ctx, &records); err != nil {
 		return lease.Document{}, nil, fmt.Errorf("read zones' records: %w", err)
 	}
+	s.seen.Store(new(sightingsByZone(records)))
 	var doc leaseDocument
 	err = s.lease.FindOne(ctx, bson.D{{Key: "_id", Value: s.environment}}, options.FindOne().SetMaxTime(s.limit)).Decode(&doc)
 	if errors.Is(err, mongo.ErrNoDocuments) {
@@ -97,6 +100,14 @@ func (s *LeaseStore) Read(ctx context.Context) (lease.Document, []lease.Record, 
 		return lease.Document{}, nil, fmt.Errorf("read lease: %w", err)
 	}
 	return doc.document(), leaseRecords(records), nil
+}
+
+// Sightings returns what zone's job last wrote of its resolvers, as of the last Read.
+func (s *LeaseStore) Sightings(zone string) []Sighting {
+	if seen := s.seen.Load(); seen != nil {
+		return (*seen)[zone]
+	}
+	return nil
 }
 
 // Write applies w if the document still matches it. On lease.Unknown the write may have been, or may yet be, applied, and err says why.

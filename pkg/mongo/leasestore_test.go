@@ -102,6 +102,35 @@ func TestLeaseStoreIsTheProtocols(t *testing.T) {
 	}
 }
 
+// TestLeaseStoreShowsSightings: a gateway, with its own rights, sees what its zone's job saw.
+func TestLeaseStoreShowsSightings(t *testing.T) {
+	server := mongotest.Target(t)
+	environment, zones := "test-"+rand.Text(), []zone.Zone{{Name: "West"}}
+	if _, err := bootstrap.EnsureDatabase(t.Context(), connectAs(t, server, server.Admin()), environment, zones, nil); err != nil {
+		t.Fatal(err)
+	}
+	store := connectAs(t, server, "CN=gateway-west,OU=root,O=system").LeaseStore(environment, storeTime)
+	if seen := store.Sightings("west"); seen != nil {
+		t.Errorf("before the first reading: %v", seen)
+	}
+	job := connectAs(t, server, "CN=maintenance-west,OU=root,O=system").IntentStore(environment, "west", storeTime)
+	intent, err := job.Intent(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []mongo.Sighting{{Resolver: "system", Address: "192.0.2.1:443", Zone: "west"}, {Resolver: "192.0.2.53:53", Error: "dns: no such host"}}
+	if _, applied, err := job.WriteIntent(t.Context(), mongo.IntentWrite{Was: intent.Record, Is: moved(intent.Record, "west"), Resolvers: want}); err != nil || !applied {
+		t.Fatal(applied, err)
+	}
+	readLease(t, store)
+	if seen := store.Sightings("west"); !reflect.DeepEqual(seen, want) {
+		t.Errorf("seen %+v, want %+v", seen, want)
+	}
+	if seen := store.Sightings("east"); seen != nil {
+		t.Errorf("a zone without a record: %v", seen)
+	}
+}
+
 func TestLeaseIsMadeOnce(t *testing.T) {
 	server := mongotest.Target(t)
 	environment := newEnvironment(t, server)
