@@ -56,6 +56,10 @@ lint: ## golangci-lint with the import directions, gofmt, shellcheck
 generate: ## Rewrite golden files and the charts' READMEs
 	go test ./charts ./pkg/... -update
 
+.PHONY: bench
+bench: ## Gaps, gate flips, throughput beside nginx and Caddy, idle cost; writes docs/benchmarks.md. Not part of CI (Linux, a quiet machine)
+	go run ./hack/bench -o docs/benchmarks.md
+
 .PHONY: sandbox-down
 sandbox-down: ## Take the sandbox down and leave nothing behind
 	hack/sandbox down

@@ -7,6 +7,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -22,8 +23,8 @@ import (
 )
 
 type settings struct {
-	listen, certKey, passFile, ca, dialect, data, admin string
-	mongod, verbose                                     bool
+	listen, certKey, passFile, ca, dialect, data, admin, trace string
+	mongod, verbose                                            bool
 }
 
 func main() {
@@ -50,6 +51,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	fs.StringVar(&o.dialect, "dialect", "4.0", "server `VERSION` to imitate: 4.0, 4.2 or 4.4")
 	fs.StringVar(&o.data, "data", "", "`FILE` that keeps users and documents over restarts")
 	fs.StringVar(&o.admin, "admin-user", "", "`DN` of a user to make with root@admin, once")
+	fs.StringVar(&o.trace, "trace", "", "`FILE` that gets one JSON line for each command, as it took effect")
 	fs.BoolVar(&o.mongod, "mongod", false, "answer as a mongod of a replica set, not as a mongos")
 	fs.BoolVar(&o.verbose, "verbose", false, "log connections that end in an error")
 	if err := fs.Parse(args); err != nil {
@@ -77,6 +79,19 @@ func runProgram(ctx context.Context, args []string, stderr io.Writer) error {
 	cfg := mongotest.Config{Dialect: mongotest.Dialect(o.dialect), DataFile: o.data, AdminUser: o.admin, Mongod: o.mongod, Logger: log}
 	if err := loadTLS(o, &cfg); err != nil {
 		return err
+	}
+	if o.trace != "" {
+		file, err := os.OpenFile(o.trace, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return fmt.Errorf("open trace: %w", err)
+		}
+		defer file.Close()
+		lines := json.NewEncoder(file)
+		cfg.Trace = func(c mongotest.Command) {
+			if err := lines.Encode(c); err != nil {
+				log.Error("trace", "error", err)
+			}
+		}
 	}
 	// Listeners first: an address in use is an error before anything is written.
 	var listeners []net.Listener

@@ -70,7 +70,8 @@ func TestRun(t *testing.T) {
 		full = append(full, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
 	}
 	args := []string{"--listen", "127.0.0.1:0,127.0.0.1:0", "--tls-cert-key", write("full.pem", full), "--tls-cert-key-pass-file", write("pass", []byte("secret\n")),
-		"--tls-ca", write("ca.pem", a.Chain), "--dialect", "4.0", "--data", filepath.Join(dir, "data"), "--admin-user", mongotest.AdminDN}
+		"--tls-ca", write("ca.pem", a.Chain), "--dialect", "4.0", "--data", filepath.Join(dir, "data"), "--admin-user", mongotest.AdminDN,
+		"--trace", filepath.Join(dir, "trace")}
 	admin, err := a.Issue(mongotest.AdminDN)
 	if err != nil {
 		t.Fatal(err)
@@ -98,6 +99,13 @@ func TestRun(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
+	}
+	traced, err := os.ReadFile(filepath.Join(dir, "trace"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(traced, []byte(`"client":"`+mongotest.AdminDN+`","command":"insert","collection":"c"}`)); n != 2 {
+		t.Errorf("the trace has %d inserts, want 2:\n%s", n, traced)
 	}
 }
 

@@ -104,6 +104,7 @@ func (s *Standin) execute(r *request, fault Fault) (bson.D, error) {
 	// Rights are looked up under the same lock that the command runs under: a
 	// right taken away is gone for every command after it.
 	doc, err := s.authorizeAndRun(r)
+	s.trace(r, doc, err)
 	s.mu.Unlock()
 	if err != nil {
 		return nil, err

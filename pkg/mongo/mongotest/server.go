@@ -59,6 +59,9 @@ type Config struct {
 	// Logger gets one line a refused connection and a failed snapshot; nil
 	// logs nothing.
 	Logger *slog.Logger
+	// Trace, when set, is called for every command that was carried out, or refused by its own rules, one after the other and under
+	// the server's mutex, in the order in which they took effect.
+	Trace func(Command)
 }
 
 // Standin is the server. Several listeners (routers) share one state. Make it
