@@ -76,16 +76,12 @@ func (s *Standin) privileges(c *conn) []privilege {
 	if c.user == systemUser {
 		return adminRole(systemUser)
 	}
-	if c.privs != nil && c.privsAt == s.store.auth {
-		return c.privs
+	u := s.cachedUser(c, c.userDB, c.user)
+	if u == nil { // dropped: nobody is logged in here any more
+		c.user, c.userDB = "", ""
+		return nil
 	}
-	c.privs, c.privsAt = []privilege{}, s.store.auth
-	if u := s.store.find(usersNS).get(c.userDB + "." + c.user); u != nil {
-		roles, _ := lookupField(u, "roles")
-		list, _ := roles.(bson.A)
-		c.privs = append(c.privs, s.rolePrivileges(list, map[string]bool{})...)
-	}
-	return c.privs
+	return u.privs
 }
 
 // rolePrivileges resolves roles, custom ones with what they inherit.

@@ -43,8 +43,8 @@ func runConnectionStatus(s *Standin, r *request) (bson.D, error) {
 	users, roles := bson.A{}, bson.A{}
 	if r.conn.user != "" {
 		users = append(users, bson.D{{Key: "user", Value: r.conn.user}, {Key: "db", Value: r.conn.userDB}})
-		u := s.store.find(usersNS).get(userKey(r.conn.userDB, r.conn.user))
-		if list, ok := lookupField(u, "roles"); ok {
+		if u := s.cachedUser(r.conn, r.conn.userDB, r.conn.user); u != nil {
+			list, _ := lookupField(u.doc, "roles")
 			roles, _ = list.(bson.A)
 		}
 	}

@@ -41,16 +41,16 @@ func runFindAndModify(s *Standin, r *request) (bson.D, error) {
 	if err := refuse(r, "collation", "arrayFilters"); err != nil {
 		return nil, err
 	}
-	txn, err := s.replay.enter(r)
+	txn, err := s.enterReplay(r)
 	if err != nil {
 		return nil, err
 	}
-	if txn != nil && txn.reply != nil {
-		return append(bson.D{}, txn.reply...), nil
+	if reply, err := txn.answer(r); reply != nil || err != nil {
+		return reply, err
 	}
 	reply, err := s.findAndModify(r, ns)
-	if err == nil && txn != nil {
-		txn.reply = append(bson.D{}, reply...)
+	if err == nil {
+		txn.recordAnswer(r, reply)
 	}
 	return reply, err
 }

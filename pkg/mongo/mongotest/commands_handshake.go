@@ -1,6 +1,9 @@
 package mongotest
 
 import (
+	"context"
+	"time"
+
 	"go.mongodb.org/mongo-driver/bson"
 )
 
@@ -12,9 +15,6 @@ func handshakeCommands() []*command {
 		{name: "saslStart", run: runSASLStart, open: true, handshake: true},
 		{name: "saslContinue", run: runSASLStart, open: true, handshake: true},
 		{name: "logout", run: runLogout, open: true, handshake: true},
-		{name: "startSession", run: runStartSession, handshake: true},
-		{name: "refreshSessions", run: runNothing, handshake: true},
-		{name: "endSessions", run: runNothing, open: true, handshake: true},
 	}
 }
 
@@ -28,10 +28,7 @@ func (s *Standin) greeting(r *request, primaryField string) bson.D {
 	if s.mongos() {
 		d = bson.D{{Key: primaryField, Value: true}, {Key: "msg", Value: "isdbgrid"}}
 	} else {
-		me := r.conn.raw.LocalAddr().String()
-		d = bson.D{{Key: "hosts", Value: bson.A{me}}, {Key: "setName", Value: "data"}, {Key: "setVersion", Value: int32(1)},
-			{Key: primaryField, Value: true}, {Key: "secondary", Value: false}, {Key: "primary", Value: me}, {Key: "me", Value: me},
-			{Key: "electionId", Value: s.processID}, {Key: "lastWrite", Value: bson.D{{Key: "lastWriteDate", Value: now()}}}}
+		d = s.memberGreeting(r, primaryField)
 	}
 	d = append(d, bson.D{
 		{Key: "maxBsonObjectSize", Value: int32(maxDocument)},
@@ -61,6 +58,47 @@ func (s *Standin) greeting(r *request, primaryField string) bson.D {
 	return d
 }
 
+// memberGreeting is the part of the answer that a member of a replica set gives.
+func (s *Standin) memberGreeting(r *request, primaryField string) bson.D {
+	me, primary := r.conn.raw.LocalAddr().String(), s.isPrimary()
+	var d bson.D
+	if s.since(Dialect44) {
+		d = bson.D{{Key: "topologyVersion", Value: s.topologyVersion()}}
+	}
+	d = append(d, bson.D{{Key: "hosts", Value: bson.A{me}}, {Key: "setName", Value: "data"}, {Key: "setVersion", Value: int32(1)},
+		{Key: primaryField, Value: primary}, {Key: "secondary", Value: !primary}}...)
+	if primary {
+		d = append(d, bson.E{Key: "primary", Value: me})
+	}
+	d = append(d, bson.E{Key: "me", Value: me})
+	if primary {
+		d = append(d, bson.E{Key: "electionId", Value: s.processID})
+	}
+	at, date := s.tick(), now()
+	op := bson.D{{Key: "ts", Value: at}, {Key: "t", Value: int64(1)}}
+	return append(d, bson.E{Key: "lastWrite", Value: bson.D{{Key: "opTime", Value: op}, {Key: "lastWriteDate", Value: date},
+		{Key: "majorityOpTime", Value: op}, {Key: "majorityWriteDate", Value: date}}})
+}
+
+// topologyVersion changes with every election that begins or ends.
+func (s *Standin) topologyVersion() bson.D {
+	return bson.D{{Key: "processId", Value: s.processID}, {Key: "counter", Value: s.faults.topology()}}
+}
+
+// awaitTopology holds the answer to a client that waits for a change of what it
+// knows already, as it asks to.
+func (s *Standin) awaitTopology(r *request) {
+	known, ok := r.get("topologyVersion").(bson.D)
+	limit, err := r.int("maxAwaitTimeMS")
+	if !ok || err != nil || limit <= 0 || s.mongos() || !s.since(Dialect44) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, time.Duration(min(limit, 1<<31))*time.Millisecond)
+	defer cancel()
+	for sameDocument(known, s.topologyVersion()) && wait(ctx, 10*time.Millisecond) == nil {
+	}
+}
+
 const mechanismX509 = "MONGODB-X509"
 
 func runAuthenticate(s *Standin, r *request) (bson.D, error) {
@@ -72,22 +110,29 @@ func runAuthenticate(s *Standin, r *request) (bson.D, error) {
 		return nil, errf(17, "X.509 authentication must always use the $external database.")
 	}
 	if name, ok := r.get("user").(string); ok && name != r.conn.subject {
-		return nil, errf(codeAuthenticationFailed, "There is no x.509 client certificate matching the user.")
+		return nil, authFailed()
 	}
 	return s.login(r.conn)
 }
 
+// authFailed is all that the server says of why: a name that is not the
+// certificate's subject, or a member's certificate where members use a key file.
+func authFailed() error { return errf(codeAuthenticationFailed, "auth failed") }
+
 // login logs a connection in as its certificate's subject.
 func (s *Standin) login(c *conn) (bson.D, error) {
 	reply := bson.D{{Key: "dbname", Value: externalDB}, {Key: "user", Value: c.subject}}
-	if s.isMember(c.subject) && !s.cfg.NoClusterX509 {
-		c.user, c.userDB, c.privs = systemUser, localDB, nil
+	if s.isMember(c.subject) {
+		if s.cfg.NoClusterX509 {
+			return nil, authFailed()
+		}
+		c.user, c.userDB = systemUser, localDB
 		return reply, nil
 	}
-	if s.store.find(usersNS).get(userKey(externalDB, c.subject)) == nil {
+	if s.cachedUser(c, externalDB, c.subject) == nil {
 		return nil, s.userNotFound(c.subject, externalDB)
 	}
-	c.user, c.userDB, c.privs = c.subject, externalDB, nil
+	c.user, c.userDB = c.subject, externalDB
 	return reply, nil
 }
 
@@ -109,14 +154,9 @@ func runSASLStart(_ *Standin, r *request) (bson.D, error) {
 
 func runLogout(_ *Standin, r *request) (bson.D, error) {
 	if r.conn.userDB == r.db {
-		r.conn.user, r.conn.userDB, r.conn.privs = "", "", nil
+		r.conn.user, r.conn.userDB = "", ""
 	}
 	return bson.D{}, nil
-}
-
-func runStartSession(_ *Standin, _ *request) (bson.D, error) {
-	return bson.D{{Key: "id", Value: bson.D{{Key: "id", Value: newUUID()}}},
-		{Key: "timeoutMinutes", Value: int32(sessionLife.Minutes())}}, nil
 }
 
 func runNothing(_ *Standin, _ *request) (bson.D, error) { return bson.D{}, nil }

@@ -8,11 +8,11 @@ import (
 
 func roleCommands() []*command {
 	return []*command{
-		{name: "createRole", run: runCreateRole, needs: roleAccess("createRole"), write: true},
-		{name: "updateRole", run: runUpdateRole, needs: roleAccess("revokeRole"), write: true},
-		{name: "dropRole", run: runDropRole, needs: onDatabase("dropRole"), write: true},
+		{name: "createRole", run: runCreateRole, needs: roleAccess("createRole"), write: true, changes: allUsersChanged},
+		{name: "updateRole", run: runUpdateRole, needs: roleAccess("revokeRole"), write: true, changes: allUsersChanged},
+		{name: "dropRole", run: runDropRole, needs: onDatabase("dropRole"), write: true, changes: allUsersChanged},
 		{name: "rolesInfo", run: runRolesInfo, needs: onDatabase("viewRole"), primary: true},
-		{name: "grantPrivilegesToRole", run: runGrantPrivileges, needs: roleAccess("grantRole"), write: true},
+		{name: "grantPrivilegesToRole", run: runGrantPrivileges, needs: roleAccess("grantRole"), write: true, changes: allUsersChanged},
 	}
 }
 

@@ -54,9 +54,13 @@ func (s *Standin) seedConfig() {
 		s.store.ensure(versionNS).put(bson.D{{Key: "_id", Value: int32(1)}, {Key: "minCompatibleVersion", Value: int32(5)},
 			{Key: "currentVersion", Value: int32(6)}, {Key: "clusterId", Value: primitive.NewObjectID()}})
 	}
-	for i, name := range s.cfg.Shards {
+	for i, shard := range s.cfg.Shards {
+		name, at, ok := strings.Cut(shard, "/")
+		if !ok {
+			at = "localhost:" + describe(int32(27018+i))
+		}
 		if s.store.find(shardsNS).get(name) == nil {
-			host := name + "/localhost:" + describe(int32(27018+i))
+			host := name + "/" + at
 			s.store.ensure(shardsNS).put(bson.D{{Key: "_id", Value: name}, {Key: "host", Value: host}, {Key: "state", Value: int32(1)}})
 		}
 	}

@@ -12,15 +12,14 @@ var (
 
 func userCommands() []*command {
 	return []*command{
-		{name: "createUser", run: runCreateUser, needs: userAccess("createUser"), write: true},
-		{name: "updateUser", run: runUpdateUser, needs: updateUserNeeds, write: true},
-		{name: "dropUser", run: runDropUser, needs: userAccess("dropUser"), write: true},
-		{name: "dropAllUsersFromDatabase", run: runDropAllUsers, needs: userAccess("dropUser"), write: true},
+		{name: "createUser", run: runCreateUser, needs: userAccess("createUser"), write: true, changes: oneUserChanged},
+		{name: "updateUser", run: runUpdateUser, needs: updateUserNeeds, write: true, changes: oneUserChanged},
+		{name: "dropUser", run: runDropUser, needs: userAccess("dropUser"), write: true, changes: oneUserChanged},
+		{name: "dropAllUsersFromDatabase", run: runDropAllUsers, needs: userAccess("dropUser"), write: true, changes: allUsersChanged},
 		{name: "usersInfo", run: runUsersInfo, needs: usersInfoNeeds, primary: true},
-		{name: "grantRolesToUser", run: runGrantRoles, needs: userAccess("grantRole"), write: true},
-		{name: "revokeRolesFromUser", run: runRevokeRoles, needs: revokeNeeds, write: true},
-		{name: "invalidateUserCache", run: func(*Standin, *request) (bson.D, error) { return bson.D{}, nil },
-			needs: onCluster("invalidateUserCache"), adminOnly: true},
+		{name: "grantRolesToUser", run: runGrantRoles, needs: userAccess("grantRole"), write: true, changes: oneUserChanged},
+		{name: "revokeRolesFromUser", run: runRevokeRoles, needs: revokeNeeds, write: true, changes: oneUserChanged},
+		{name: "invalidateUserCache", run: runNothing, needs: onCluster("invalidateUserCache"), adminOnly: true, changes: allUsersChanged},
 	}
 }
 

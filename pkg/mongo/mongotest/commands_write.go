@@ -11,10 +11,10 @@ func writeCommands() []*command {
 		return fields(append(names, "ordered", "bypassDocumentValidation", "shardVersion", "databaseVersion", "allowImplicitCollectionCreation", "stmtId", "stmtIds")...)
 	}
 	return []*command{
-		{name: "insert", run: runInsert, needs: onCollection("insert"), write: true, fields: write("documents")},
-		{name: "update", run: runUpdate, needs: updateNeeds, write: true, fields: write("updates")},
-		{name: "delete", run: runDelete, needs: onCollection("remove"), write: true, fields: write("deletes")},
-		{name: "findAndModify", aliases: []string{"findandmodify"}, run: runFindAndModify, needs: findAndModifyNeeds, write: true,
+		{name: "insert", run: runInsert, needs: onCollection("insert"), write: true, retryable: true, fields: write("documents")},
+		{name: "update", run: runUpdate, needs: updateNeeds, write: true, retryable: true, fields: write("updates")},
+		{name: "delete", run: runDelete, needs: onCollection("remove"), write: true, retryable: true, fields: write("deletes")},
+		{name: "findAndModify", aliases: []string{"findandmodify"}, run: runFindAndModify, needs: findAndModifyNeeds, write: true, retryable: true,
 			fields: findAndModifyFields()},
 	}
 }
@@ -49,28 +49,32 @@ func writable(ns namespace) error {
 // transaction number, and gathers n and writeErrors. run gives the statement's
 // own result: n, and nModified and upserted for updates.
 func (s *Standin) statements(r *request, stmts []bson.D, run func(stmt bson.D) (bson.D, error)) (bson.D, error) {
-	txn, err := s.replay.enter(r)
-	if err != nil {
-		return nil, err
-	}
 	ordered := true
 	if v, ok := lookupField(r.body, "ordered"); ok {
 		ordered = truthy(v)
 	}
+	txn, err := s.enterReplay(r)
+	if err != nil && s.mongos() {
+		return s.routedError(r, err, len(stmts), ordered), nil
+	}
+	if err != nil {
+		return nil, err
+	}
 	var n, modified int64
 	upserted, failures := bson.A{}, bson.A{}
 	for i, stmt := range stmts {
-		result, done := txn.statement(i)
-		if !done {
-			result, err = run(stmt)
-			if err != nil {
-				failures = append(failures, s.writeError(i, err))
-				if ordered {
-					break
-				}
-				continue
+		result, done, err := txn.statement(i, r.cmd.name)
+		if err == nil && !done {
+			if result, err = s.runStatement(txn, stmt, run); err == nil {
+				txn.record(i, r.cmd.name, result)
 			}
-			txn.record(i, result)
+		}
+		if err != nil {
+			failures = append(failures, s.writeError(i, err))
+			if ordered {
+				break
+			}
+			continue
 		}
 		got := func(key string) int64 {
 			v, _ := lookupField(result, key)
@@ -94,6 +98,37 @@ func (s *Standin) statements(r *request, stmts []bson.D, run func(stmt bson.D) (
 		reply = append(reply, bson.E{Key: "writeErrors", Value: failures})
 	}
 	return reply, nil
+}
+
+// runStatement carries a statement out. One that may change several documents
+// cannot be retried, and is refused where the command says that it may be.
+func (s *Standin) runStatement(txn *replayEntry, stmt bson.D, run func(bson.D) (bson.D, error)) (bson.D, error) {
+	if txn != nil {
+		if multi, ok := lookupField(stmt, "multi"); ok && truthy(multi) {
+			return nil, errf(codeInvalidOptions, "Cannot use (or request) retryable writes with multi=true")
+		}
+		if limit, ok := lookupField(stmt, "limit"); ok && asFloat(limit) == 0 {
+			return nil, errf(codeInvalidOptions, "Cannot use (or request) retryable writes with limit=0")
+		}
+	}
+	return run(stmt)
+}
+
+// routedError gives a shard's refusal of a whole batch as a router words it: the
+// command succeeds, its statements did not.
+func (s *Standin) routedError(r *request, err error, statements int, ordered bool) bson.D {
+	if ordered {
+		statements = 1
+	}
+	failures := bson.A{}
+	for i := range statements {
+		failures = append(failures, s.writeError(i, err))
+	}
+	reply := bson.D{{Key: "n", Value: int32(0)}}
+	if r.cmd.name == "update" {
+		reply = append(reply, bson.E{Key: "nModified", Value: int32(0)})
+	}
+	return append(reply, bson.E{Key: "writeErrors", Value: failures})
 }
 
 func (s *Standin) writeError(i int, err error) bson.D {

@@ -19,10 +19,11 @@ type cursors struct {
 }
 
 type cursor struct {
-	ns      string
-	user    string
-	docs    []bson.D
-	touched time.Time
+	ns                   string
+	user                 string
+	session, sessionText string
+	docs                 []bson.D
+	touched              time.Time
 }
 
 func newCursors() *cursors { return &cursors{byID: map[int64]*cursor{}} }
@@ -42,7 +43,7 @@ func (s *Standin) firstBatch(r *request, ns string, docs []bson.D, opts bson.D) 
 	var id int64
 	if len(rest) > 0 && !truthy(single) {
 		var err error
-		if id, err = s.cursors.add(&cursor{ns: ns, user: r.conn.user, docs: rest, touched: time.Now()}); err != nil {
+		if id, err = s.cursors.add(&cursor{ns: ns, user: r.conn.user, session: r.session, sessionText: r.sessionText, docs: rest, touched: s.now()}); err != nil {
 			return nil, err
 		}
 	}
@@ -69,10 +70,19 @@ func takeBatch(docs []bson.D, size int64) (bson.A, []bson.D) {
 	return batch, docs
 }
 
+// kill closes the cursors of a session.
+func (cs *cursors) kill(session string) {
+	for id, c := range cs.byID {
+		if c.session == session {
+			delete(cs.byID, id)
+		}
+	}
+}
+
 func (cs *cursors) add(c *cursor) (int64, error) {
 	if len(cs.byID) >= maxCursors {
 		for id, old := range cs.byID {
-			if time.Since(old.touched) > cursorLife {
+			if c.touched.Sub(old.touched) > cursorLife {
 				delete(cs.byID, id)
 			}
 		}
@@ -93,7 +103,7 @@ func runGetMore(s *Standin, r *request) (bson.D, error) {
 	id, _ := asInt(r.first())
 	coll, _ := r.get("collection").(string)
 	c := s.cursors.byID[id]
-	if c == nil || time.Since(c.touched) > cursorLife {
+	if c == nil || s.now().Sub(c.touched) > cursorLife {
 		return nil, errf(codeCursorNotFound, "Cursor not found (namespace: '%s.%s', id: %d).", r.db, coll, id)
 	}
 	if c.user != r.conn.user {
@@ -101,6 +111,9 @@ func runGetMore(s *Standin, r *request) (bson.D, error) {
 	}
 	if c.ns != r.db+"."+coll {
 		return nil, errf(codeUnauthorized, "Requested getMore on namespace '%s.%s', but cursor belongs to a different namespace %s", r.db, coll, c.ns)
+	}
+	if err := s.checkCursorSession(r, id, c); err != nil {
+		return nil, err
 	}
 	size, err := r.int("batchSize")
 	if err != nil {
@@ -110,12 +123,29 @@ func runGetMore(s *Standin, r *request) (bson.D, error) {
 		size = int64(len(c.docs))
 	}
 	batch, rest := takeBatch(c.docs, size)
-	c.docs, c.touched = rest, time.Now()
+	c.docs, c.touched = rest, s.now()
 	if len(rest) == 0 {
 		delete(s.cursors.byID, id)
 		id = 0
 	}
 	return cursorReply("nextBatch", batch, id, c.ns), nil
+}
+
+// checkCursorSession: a cursor is read on in the session that opened it.
+func (s *Standin) checkCursorSession(r *request, id int64, c *cursor) error {
+	code := int32(50736)
+	if s.mongos() {
+		code = 50799
+	}
+	switch {
+	case r.session != "" && c.session == "":
+		return errf(code, "Cannot run getMore on cursor %d, which was not created in a session, in session %s", id, r.sessionText)
+	case r.session == "" && c.session != "":
+		return errf(code+1, "Cannot run getMore on cursor %d, which was created in session %s, without an lsid", id, c.sessionText)
+	case r.session != c.session:
+		return errf(code+2, "Cannot run getMore on cursor %d, which was created in session %s, in session %s", id, c.sessionText, r.sessionText)
+	}
+	return nil
 }
 
 func runKillCursors(s *Standin, r *request) (bson.D, error) {

@@ -29,12 +29,16 @@ type command struct {
 	mongosOnly bool
 	// fields, when set, are the fields a command knows; another is refused.
 	fields map[string]Dialect
+	// retryable commands take a txnNumber.
+	retryable bool
+	// changes is what the router must forget of users.
+	changes invalidation
 }
 
 // commandTable gives every command by each of its names.
 func commandTable() map[string]*command {
 	out := map[string]*command{}
-	for _, list := range [][]*command{handshakeCommands(), readCommands(), writeCommands(), catalogCommands(), userCommands(),
+	for _, list := range [][]*command{handshakeCommands(), sessionCommands(), readCommands(), writeCommands(), catalogCommands(), userCommands(),
 		roleCommands(), shardingCommands(), diagnosticCommands()} {
 		for _, c := range list {
 			out[c.name] = c
@@ -68,11 +72,14 @@ func (s *Standin) handle(c *conn, m message) (bson.D, outcome) {
 		return nil, outcome{drop: true}
 	}
 	if fault.Error != nil {
-		return s.finish(fault.Error.reply()), outcome{delay: fault.ReplyDelay}
+		return s.finish(s.labelled(r, fault.Error.reply())), outcome{delay: fault.ReplyDelay}
+	}
+	if r.cmd.handshake {
+		s.awaitTopology(r)
 	}
 	doc, err := s.execute(r, fault)
 	if err != nil {
-		doc = s.errorReply(err)
+		doc = s.labelled(r, s.errorReply(err))
 	}
 	return s.finish(doc), outcome{drop: fault.DropAfter, delay: fault.ReplyDelay}
 }
@@ -87,11 +94,14 @@ func (s *Standin) execute(r *request, fault Fault) (bson.D, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.slow(fault.Slow, limit); err != nil {
+	if err := s.enterSession(r); err != nil {
 		return nil, err
 	}
-	if (r.cmd.write || r.cmd.primary && !secondaryOK(r)) && s.faults.inElection() {
-		return nil, errf(codeNotMaster, "not master")
+	if err := s.slow(r, fault.Slow, limit); err != nil {
+		return nil, err
+	}
+	if err := s.needPrimary(r); err != nil {
+		return nil, err
 	}
 	concern, err := s.writeConcern(r)
 	if err != nil {
@@ -127,7 +137,28 @@ func (s *Standin) authorizeAndRun(r *request) (bson.D, error) {
 	if err := s.checkFields(r); err != nil {
 		return nil, err
 	}
-	return r.cmd.run(s, r)
+	doc, err := r.cmd.run(s, r)
+	forgetUsers(r)
+	return doc, err
+}
+
+// isPrimary tells whether this server is a primary, or a router that reaches one.
+func (s *Standin) isPrimary() bool { return !s.cfg.Secondary && !s.faults.inElection() }
+
+// needPrimary refuses what only a primary does. A router passes on what a shard
+// without one says.
+func (s *Standin) needPrimary(r *request) error {
+	switch {
+	case s.isPrimary():
+		return nil
+	case r.cmd.write:
+		return errf(codeNotMaster, "not master")
+	case r.cmd.primary && !secondaryOK(r) && s.mongos():
+		return errf(codeNotMaster, "not master")
+	case r.cmd.primary && !secondaryOK(r):
+		return errf(codeNotMasterNoSlaveOk, "not master and slaveOk=false")
+	}
+	return nil
 }
 
 // lookupCommand finds a command, or gives the server's text for a missing one.
@@ -190,94 +221,29 @@ func fields(names ...string) map[string]Dialect {
 	return out
 }
 
-// slow spends the time a fault asks for, up to the request's own limit.
-func (s *Standin) slow(d, limit time.Duration) error {
-	if limit > 0 && d >= limit {
-		if err := wait(s.ctx, limit); err != nil {
-			return errf(codeInterruptedAtShutdown, "interrupted at shutdown")
-		}
+// slow spends the time a fault asks for, up to the request's own limit, or until
+// somebody kills the request's session.
+func (s *Standin) slow(r *request, d, limit time.Duration) error {
+	over := limit > 0 && d >= limit
+	if over {
+		d = limit
+	}
+	if d <= 0 {
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.ctx.Done():
+		return errf(codeInterruptedAtShutdown, "interrupted at shutdown")
+	case <-r.killed:
+		return errf(codeInterrupted, "operation was interrupted")
+	}
+	if over {
 		return errf(codeMaxTimeMSExpired, "operation exceeded time limit")
 	}
-	if d > 0 && wait(s.ctx, d) != nil {
-		return errf(codeInterruptedAtShutdown, "interrupted at shutdown")
-	}
 	return nil
-}
-
-// secondaryOK tells whether a read may go to a secondary.
-func secondaryOK(r *request) bool {
-	pref, _ := r.get("$readPreference").(bson.D)
-	mode, ok := lookupField(pref, "mode")
-	return ok && mode != "primary"
-}
-
-// writeConcern parses the concern. One that cannot be met is no failure of the
-// command: it comes back to be reported beside its result.
-func (s *Standin) writeConcern(r *request) (*CommandError, error) {
-	v, ok := lookupField(r.body, "writeConcern")
-	if !ok || !r.cmd.write {
-		return nil, nil
-	}
-	wc, ok := v.(bson.D)
-	if !ok {
-		return nil, r.wrongType("writeConcern", v, "object")
-	}
-	const members = 3 // what a shard of the real cluster would have
-	switch w, _ := lookupField(wc, "w"); x := w.(type) {
-	case nil:
-	case string:
-		if x != "majority" {
-			return errf(codeUnknownReplWriteConcern, "No write concern mode named '%s' found in replica set configuration", x), nil
-		}
-	default:
-		if !isNumber(w) || asFloat(w) < 0 || asFloat(w) > 50 {
-			return nil, errf(codeFailedToParse, "w has to be a number or a string")
-		}
-		if asFloat(w) > members {
-			return errf(codeUnsatisfiableWriteConcern, "Not enough data-bearing nodes"), nil
-		}
-	}
-	return nil, nil
-}
-
-func withWriteConcernError(doc bson.D, e *CommandError) bson.D {
-	if e == nil {
-		return doc
-	}
-	wce := bson.D{{Key: "code", Value: e.Code}, {Key: "codeName", Value: codeName(e.Code)}, {Key: "errmsg", Value: e.Message}}
-	return append(doc, bson.E{Key: "writeConcernError", Value: append(wce, e.Extra...)})
-}
-
-// checkReadConcern takes the levels that exist, and linearizable only for the
-// primary.
-func checkReadConcern(r *request) error {
-	rc, err := r.doc("readConcern")
-	if err != nil {
-		return err
-	}
-	switch level, _ := lookupField(rc, "level"); level {
-	case nil, "local", "available", "majority":
-	case "linearizable":
-		if secondaryOK(r) {
-			return errf(codeNotMaster, "cannot satisfy linearizable read concern on non-primary node")
-		}
-	case "snapshot":
-		return notImplemented("read concern snapshot")
-	default:
-		return errf(codeFailedToParse, "Failed to parse read concern level")
-	}
-	return nil
-}
-
-// reads gives the store that a read sees: the frozen one under StaleReads
-// unless it is linearizable.
-func (s *Standin) reads(r *request) *store {
-	stale := s.faults.staleStore()
-	rc, _ := r.get("readConcern").(bson.D)
-	if level, _ := lookupField(rc, "level"); stale == nil || level == "linearizable" {
-		return s.store
-	}
-	return stale
 }
 
 // errorReply gives the document of a failed command.
@@ -294,6 +260,20 @@ func (s *Standin) errorReply(err error) bson.D {
 		return errf(codeInterruptedAtShutdown, "interrupted at shutdown").reply()
 	}
 	return errf(codeInternalError, "%v", err).reply()
+}
+
+// labelled adds the label by which a driver retries a write from wire version 9
+// on; of older servers it knows the codes itself.
+func (s *Standin) labelled(r *request, doc bson.D) bson.D {
+	code, _ := lookupField(doc, "code")
+	if _, has := lookupField(doc, "errorLabels"); has || !s.since(Dialect44) || !r.has("txnNumber") {
+		return doc
+	}
+	switch code {
+	case int32(codeNotMaster), int32(codeNotMasterNoSlaveOk), int32(codeInterruptedAtShutdown), int32(91), int32(189), int32(11602), int32(13436):
+		return append(doc, bson.E{Key: "errorLabels", Value: bson.A{"RetryableWriteError"}})
+	}
+	return doc
 }
 
 // duplicate gives E11000 as the dialect words it.

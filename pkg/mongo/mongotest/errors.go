@@ -48,6 +48,9 @@ const (
 	codeInvalidPipelineOperator   = 168
 	codeNotMaster                 = 10107
 	codeDuplicateKey              = 11000
+	codeNotMasterNoSlaveOk        = 13435
+	codeInterrupted               = 11601
+	codeInvalidUUID               = 207
 	codeInterruptedAtShutdown     = 11600
 	codeUnknownField              = 40415
 	codeMissingField              = 40414
@@ -77,7 +80,8 @@ var codeNames = map[int32]string{
 	codeZoneStillInUse:            "ZoneStillInUse", codeZoneNotFound: "ZoneNotFound",
 	codeRangeOverlapConflict: "RangeOverlapConflict", codeTransactionTooOld: "TransactionTooOld",
 	codeNotImplemented: "NotImplemented", codeInvalidPipelineOperator: "InvalidPipelineOperator",
-	codeNotMaster: "NotMaster", codeDuplicateKey: "DuplicateKey",
+	codeNotMaster: "NotMaster", codeNotMasterNoSlaveOk: "NotMasterNoSlaveOk", codeInterrupted: "Interrupted", codeInvalidUUID: "InvalidUUID",
+	codeDuplicateKey:          "DuplicateKey",
 	codeInterruptedAtShutdown: "InterruptedAtShutdown", codeBSONObjectTooLarge: "BSONObjectTooLarge",
 }
 

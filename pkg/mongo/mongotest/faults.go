@@ -47,6 +47,7 @@ type faults struct {
 	list []*activeFault
 	// electionUntil is when writes work again.
 	electionUntil time.Time
+	elections     int64
 	// stale, when set, answers reads that are not linearizable.
 	stale *store
 }
@@ -95,12 +96,14 @@ func (s *Standin) listRouters() []*router {
 	return slices.Clone(s.routers)
 }
 
-// Election leaves the cluster without a primary for d: writes and reads that
-// need the primary are answered with 10107 NotMaster.
+// Election leaves the cluster without a primary for d: writes are answered with
+// 10107 NotMaster, and so are reads that need the primary (by a mongod, with
+// 13435 NotMasterNoSlaveOk).
 func (s *Standin) Election(d time.Duration) {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
 	s.faults.electionUntil = time.Now().Add(d)
+	s.faults.elections++
 }
 
 // StaleReads freezes what reads see, unless they are linearizable, as a deposed
@@ -123,6 +126,17 @@ func (f *faults) staleStore() *store {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.stale
+}
+
+// topology counts the elections that began and ended.
+func (f *faults) topology() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 2 * f.elections
+	if time.Now().Before(f.electionUntil) {
+		n--
+	}
+	return n
 }
 
 func (f *faults) inElection() bool {

@@ -24,6 +24,11 @@ type request struct {
 	cmd  *command
 	db   string
 	body bson.D
+	// session is the key of the logical session, empty for none; killed is closed
+	// when somebody kills it.
+	session     string
+	sessionText string
+	killed      <-chan struct{}
 }
 
 func (r *request) get(key string) any {
@@ -63,6 +68,15 @@ func (r *request) array(key string) (bson.A, error) {
 		return nil, r.wrongType(key, v, "array")
 	}
 	return a, nil
+}
+
+// docs1 gives a field that must be an array of documents; it may be empty.
+func (r *request) docs1(key string) ([]bson.D, error) {
+	list, err := r.array(key)
+	if len(list) == 0 || err != nil {
+		return nil, err
+	}
+	return r.docs(key)
 }
 
 // docs gives a field that must be an array of documents.

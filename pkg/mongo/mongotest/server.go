@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/bson/primitive"
+	"golang.org/x/sync/semaphore"
 )
 
 // Dialect is the server version imitated.
@@ -51,7 +52,16 @@ type Config struct {
 	// NoClusterX509 is a clusterAuthMode other than x509: a client with the
 	// members' O, OU and DC is then no __system.
 	NoClusterX509 bool
-	// Shards are the shards' names; nil means data and reports.
+	// Secondary, with Mongod, answers as a secondary: no writes, and reads only
+	// for who accepts them.
+	Secondary bool
+	// UserCache is how long a router may believe a user as it was before another
+	// router changed it; 0 means 30 s, as a mongos does.
+	UserCache time.Duration
+	// MaxConnections bounds the open connections; 0 means 10,000.
+	MaxConnections int
+	// Shards are the shards, NAME or NAME/HOST:PORT; nil means data and reports.
+	// Where no host is given nothing listens at the one that listShards tells.
 	Shards []string
 	// DataFile, when set, keeps the state over restarts: read at the start,
 	// replaced atomically a moment after a change and at Close.
@@ -76,10 +86,12 @@ type Standin struct {
 	log      *slog.Logger
 	started  time.Time
 
-	mu      sync.Mutex // guards store, cursors, replay, roleCache
-	store   *store
-	cursors *cursors
-	replay  *replayTable
+	mu       sync.Mutex // guards store, cursors, sessions, replay and the routers' users
+	store    *store
+	cursors  *cursors
+	sessions *sessionTable
+	replay   *replayTable
+	now      func() time.Time // the clock of sessions and caches
 	// processID and counters of replies.
 	processID primitive.ObjectID
 	requestID atomic.Int32
@@ -95,6 +107,7 @@ type Standin struct {
 	netMu   sync.Mutex
 	routers []*router
 	conns   map[*conn]struct{}
+	room    *semaphore.Weighted // for large messages
 	closed  bool
 }
 
@@ -103,6 +116,7 @@ type router struct {
 	index    int
 	listener net.Listener
 	gate     gate
+	users    userCache
 }
 
 // New makes a stand-in and loads its data file. It listens nowhere yet. ctx is
@@ -134,13 +148,19 @@ func New(ctx context.Context, cfg Config) (*Standin, error) {
 	if cfg.Shards == nil {
 		cfg.Shards = []string{"data", "reports"}
 	}
+	if cfg.UserCache == 0 {
+		cfg.UserCache = userCacheInterval
+	}
+	if cfg.MaxConnections == 0 {
+		cfg.MaxConnections = maxConnections
+	}
 	log := cfg.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	s := &Standin{cfg: cfg, clients: clients, version: d.version, wire: d.wire, members: memberKey(subject), log: log, started: time.Now(),
-		store: newStore(), cursors: newCursors(), replay: newReplayTable(), faults: newFaults(),
-		processID: primitive.NewObjectID(), conns: map[*conn]struct{}{}}
+		store: newStore(), cursors: newCursors(), sessions: newSessionTable(time.Now()), replay: newReplayTable(), now: time.Now, faults: newFaults(),
+		processID: primitive.NewObjectID(), conns: map[*conn]struct{}{}, room: semaphore.NewWeighted(messageRoom)}
 	s.commands = commandTable()
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	if err := s.openData(); err != nil {
@@ -189,6 +209,12 @@ func (s *Standin) accept(rt *router) {
 			s.netMu.Unlock()
 			_ = c.Close()
 			return
+		}
+		if len(s.conns) >= s.cfg.MaxConnections {
+			s.netMu.Unlock()
+			s.log.Warn("connection refused: too many", "limit", s.cfg.MaxConnections)
+			_ = c.Close()
+			continue
 		}
 		cn := &conn{server: s, router: rt, raw: c, id: s.connID.Add(1)}
 		s.conns[cn] = struct{}{}

@@ -69,7 +69,7 @@ func TestMembership(t *testing.T) {
 	lower := dialRaw(t, srv, srv.Hosts()[0], "CN=evil,OU=Servers,O=mongodb") // letter case does matter
 	lower.fails(11, "not found", "$external", login)
 	keyfile := Start(t, Options{Config: Config{NoClusterX509: true}})
-	dialRaw(t, keyfile, keyfile.Hosts()[0], member).fails(11, "not found", "$external", login)
+	dialRaw(t, keyfile, keyfile.Hosts()[0], member).fails(18, "auth failed", "$external", login)
 }
 
 // TestMongod is what a client sees that was pointed at a shard.

@@ -61,11 +61,25 @@ func readMessage(r io.Reader) (message, error) {
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return message{}, err
 	}
-	length := int32(binary.LittleEndian.Uint32(head[0:])) //nolint:gosec // the wire's length is signed
-	if length < headerLen || length > maxMessage {
-		return message{}, malformed("length %d", length)
+	size, err := messageSize(head, maxMessage)
+	if err != nil {
+		return message{}, err
 	}
-	payload, err := readBounded(r, int(length)-headerLen)
+	return readPayload(r, head, size)
+}
+
+// messageSize gives the length that a header tells, when it is within the limit.
+func messageSize(head [headerLen]byte, limit int) (int, error) {
+	length := int(int32(binary.LittleEndian.Uint32(head[:]))) //nolint:gosec // the wire's length is signed
+	if length < headerLen || length > limit {
+		return 0, malformed("length %d", length)
+	}
+	return length, nil
+}
+
+// readPayload reads and decodes what follows a header.
+func readPayload(r io.Reader, head [headerLen]byte, size int) (message, error) {
+	payload, err := readBounded(r, size-headerLen)
 	if err != nil {
 		return message{}, err
 	}
