@@ -65,7 +65,7 @@ func (s *Standin) memberGreeting(r *request, primaryField string) bson.D {
 	if s.since(Dialect44) {
 		d = bson.D{{Key: "topologyVersion", Value: s.topologyVersion()}}
 	}
-	d = append(d, bson.D{{Key: "hosts", Value: bson.A{me}}, {Key: "setName", Value: "data"}, {Key: "setVersion", Value: int32(1)},
+	d = append(d, bson.D{{Key: "hosts", Value: bson.A{me}}, {Key: "setName", Value: s.cfg.ReplicaSet}, {Key: "setVersion", Value: int32(1)},
 		{Key: primaryField, Value: primary}, {Key: "secondary", Value: !primary}}...)
 	if primary {
 		d = append(d, bson.E{Key: "primary", Value: me})

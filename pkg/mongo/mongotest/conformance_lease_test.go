@@ -91,36 +91,3 @@ func claim(ctx context.Context, coll *mongo.Collection) (int64, error) {
 		bson.D{field("$set", bson.D{field("epoch", doc.Epoch+1)})}, options.FindOneAndUpdate().SetMaxTime(5*time.Second)).Err()
 	return doc.Epoch + 1, err
 }
-
-// conformReplay is the memory of retryable writes.
-func conformReplay(t *testing.T, f *facts) {
-	r := dialLogin(t, f.srv, f.host, f.srv.Admin())
-	session := field("lsid", bson.D{field("id", newUUID())})
-	txn := func(n int64) bson.E { return field("txnNumber", n) }
-	insert := cmd("insert", "replay", field("documents", bson.A{bson.D{field("_id", 1), field("n", 0)}}), session, txn(1))
-	for range 2 {
-		if m := r.ok(f.db, insert); m["n"] != int32(1) || m["writeErrors"] != nil {
-			t.Errorf("insert: %v", m)
-		}
-	}
-	add := cmd("findAndModify", "replay", field("query", bson.D{field("_id", 1)}), field("update", bson.D{field("$inc", bson.D{field("n", 1)})}),
-		field("new", true), session, txn(2))
-	for range 3 {
-		if v, _ := r.ok(f.db, add)["value"].(bson.M); v["n"] != int32(1) {
-			t.Errorf("findAndModify: %v", v)
-		}
-	}
-	update := cmd("update", "replay", field("updates", bson.A{bson.D{field("q", bson.D{field("_id", 1)}),
-		field("u", bson.D{field("$inc", bson.D{field("n", 1)})})}}), session, txn(3))
-	for range 2 {
-		if m := r.ok(f.db, update); m["n"] != int32(1) || m["nModified"] != int32(1) {
-			t.Errorf("update: %v", m)
-		}
-	}
-	cursor, _ := r.ok(f.db, cmd("find", "replay"))["cursor"].(bson.M)
-	batch, _ := cursor["firstBatch"].(bson.A)
-	if len(batch) != 1 || batch[0].(bson.M)["n"] != int32(2) {
-		t.Errorf("after the retries: %v", batch)
-	}
-	r.fails(225, "", f.db, add) // older than the session's latest
-}

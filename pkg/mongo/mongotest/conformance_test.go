@@ -3,16 +3,15 @@ package mongotest
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"go.mongodb.org/mongo-driver/bson"
 	"go.mongodb.org/mongo-driver/mongo"
-	"go.mongodb.org/mongo-driver/mongo/options"
 )
 
 // facts is what the parts of TestConformance share. Names carry a random
@@ -20,60 +19,114 @@ import (
 type facts struct {
 	srv     *Server
 	admin   *mongo.Client
-	host    string
+	host    string // the router that raw connections go to
 	tag     string
 	db      string
 	version string
+	openssl string
 }
 
 // TestConformance states what a real 4.0.19 cluster was observed to do, and runs
 // against the stand-in or, unchanged, against the cluster of EnvURI. Where
-// later servers differ the fact says so by version.
-func TestConformance(t *testing.T) { conform(t, Target(t)) }
+// later servers differ the fact says so by version. What depends on how a cluster
+// was set up (one router or several, shards within reach, a client on the
+// router's own host) is asked of the cluster first; nothing is skipped.
+//
+// docs/mongodb.md lists which part states which fact.
+func TestConformance(t *testing.T) { conform(t, targetOr(t, Options{Routers: 2, Mongods: true})) }
 
 // TestConformanceDialects holds the stand-in's other dialects to the same facts.
 func TestConformanceDialects(t *testing.T) {
 	for _, d := range []Dialect{Dialect42, Dialect44} {
-		t.Run(string(d), func(t *testing.T) { conform(t, Start(t, Options{Config: Config{Dialect: d}})) })
+		t.Run(string(d), func(t *testing.T) {
+			conform(t, Start(t, Options{Routers: 2, Mongods: true, Config: Config{Dialect: d}}))
+		})
+	}
+}
+
+// TestConformanceSetups holds stand-ins that were set up in another way to the
+// facts that depend on it.
+func TestConformanceSetups(t *testing.T) {
+	for name, opt := range map[string]Options{
+		"routers without O and OU":      {RouterDN: "CN=router"},
+		"routers with DC":               {RouterDN: "CN=router,OU=servers,O=mongodb,DC=example,DC=org"},
+		"members by key file":           {Config: Config{NoClusterX509: true}},
+		"no localhost exception":        {Config: Config{NoLocalhostBypass: true}},
+		"a router's certificate of RSA": {RouterKey: must(newKey("RSA"))(t)},
+		"one of Ed25519":                {RouterKey: must(newKey("Ed25519"))(t)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFacts(t, Start(t, opt))
+			t.Run("membership", func(t *testing.T) { conformMembership(t, f) })
+			t.Run("localhost", func(t *testing.T) { conformLocalhost(t, f) })
+			t.Run("keys", func(t *testing.T) { conformKeys(t, f) })
+		})
 	}
 }
 
 func conform(t *testing.T, srv *Server) {
 	t.Helper()
-	f := &facts{srv: srv, admin: srv.AdminClient(), host: firstHost(t, srv), tag: fmt.Sprintf("%08x", rand.Uint32())}
-	f.db = "conformance_" + f.tag
-	var info struct {
-		Version string `bson:"version"`
-		Standin bool   `bson:"standin"`
-	}
-	if err := f.admin.Database("admin").RunCommand(t.Context(), bson.D{{Key: "buildInfo", Value: 1}}).Decode(&info); err != nil {
-		t.Fatal(err)
-	}
-	f.version = info.Version
-	t.Logf("server=%s standin=%t", info.Version, info.Standin)
-	if info.Standin != (srv.Standin != nil) {
-		t.Errorf("buildInfo says standin=%t", info.Standin)
-	}
-	t.Cleanup(func() { _ = f.admin.Database(f.db).Drop(context.WithoutCancel(t.Context())) })
+	f := newFacts(t, srv)
 	for _, part := range []struct {
 		name string
 		run  func(*testing.T, *facts)
 	}{
-		{"handshake", conformHandshake}, {"tls", conformTLS}, {"usersInfo", conformUsersInfo}, {"users", conformUsers},
-		{"login", conformLogin}, {"rights", conformRights}, {"zones", conformZones}, {"sharding", conformSharding},
-		{"writes", conformWrites}, {"lease", conformLease}, {"replay", conformReplay},
+		{"handshake", conformHandshake}, {"tls", conformTLS}, {"keys", conformKeys}, {"usersInfo", conformUsersInfo}, {"users", conformUsers},
+		{"membership", conformMembership}, {"login", conformLogin}, {"localhost", conformLocalhost}, {"rights", conformRights},
+		{"roles", conformRoles}, {"routers", conformRouters}, {"listShards", conformListShards}, {"zones", conformZones},
+		{"sharding", conformSharding}, {"shards", conformShards}, {"writes", conformWrites}, {"lease", conformLease},
+		{"retryable", conformRetryable}, {"sessions", conformSessions},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, f) })
 	}
 }
 
-// before tells whether the server is older than major.minor.
-func (f *facts) before(major, minor int) bool {
-	var a, b int
-	if _, err := fmt.Sscanf(f.version, "%d.%d", &a, &b); err != nil {
-		return false
+func newFacts(t *testing.T, srv *Server) *facts {
+	t.Helper()
+	f := &facts{srv: srv, admin: srv.AdminClient(), host: address(srv.Hosts()[0]), tag: fmt.Sprintf("%08x", rand.Uint32())}
+	f.db = "conformance_" + f.tag
+	var info struct {
+		Version string `bson:"version"`
+		Standin bool   `bson:"standin"`
+		OpenSSL struct {
+			Running string `bson:"running"`
+		} `bson:"openssl"`
 	}
-	return a < major || (a == major && b < minor)
+	if err := f.admin.Database("admin").RunCommand(t.Context(), cmd("buildInfo", 1)).Decode(&info); err != nil {
+		t.Fatal(err)
+	}
+	f.version, f.openssl = info.Version, info.OpenSSL.Running
+	t.Logf("server=%s standin=%t", info.Version, info.Standin)
+	t.Cleanup(func() { _ = f.admin.Database(f.db).Drop(context.WithoutCancel(t.Context())) })
+	return f
+}
+
+// before tells whether the server is older than a version.
+func (f *facts) before(major, minor, patch int) bool {
+	var have [3]int
+	_, _ = fmt.Sscanf(f.version, "%d.%d.%d", &have[0], &have[1], &have[2])
+	for i, want := range [3]int{major, minor, patch} {
+		if have[i] != want {
+			return have[i] < want
+		}
+	}
+	return false
+}
+
+// observed tells whether the server is of the version that the facts were read
+// off; newer ones may word or number an error in another way.
+func (f *facts) observed() bool { return f.before(4, 2, 0) }
+
+// hasHello tells whether the server knows hello, which came to the older
+// versions late.
+func (f *facts) hasHello() bool {
+	switch {
+	case f.before(4, 2, 0):
+		return !f.before(4, 0, 21)
+	case f.before(4, 4, 0):
+		return !f.before(4, 2, 10)
+	}
+	return !f.before(4, 4, 2)
 }
 
 // dn gives a service user's name that is this run's own.
@@ -85,114 +138,71 @@ func (f *facts) run(t *testing.T, db string, cmd bson.D) error {
 	return f.admin.Database(db).RunCommand(t.Context(), cmd).Err()
 }
 
-func conformHandshake(t *testing.T, f *facts) {
-	r := dialRaw(t, f.srv, f.host, f.dn("nobody"))
-	m := r.ok("admin", bson.D{{Key: "isMaster", Value: 1}})
-	want := bson.M{"ismaster": true, "msg": "isdbgrid", "maxBsonObjectSize": int32(16777216), "maxMessageSizeBytes": int32(48000000),
-		"maxWriteBatchSize": int32(100000), "logicalSessionTimeoutMinutes": int32(30), "minWireVersion": int32(0)}
-	wire := map[string]int32{"4.0": 7, "4.2": 8, "4.4": 9}
-	if v, ok := wire[f.version[:3]]; ok {
-		want["maxWireVersion"] = v
-	}
-	for k, v := range want {
-		if m[k] != v {
-			t.Errorf("isMaster: %s is %v, want %v", k, m[k], v)
-		}
-	}
-	r.ok("admin", bson.D{{Key: "buildInfo", Value: 1}}) // without a login
-	if f.version == "4.0.19" {
-		r.fails(59, "no such cmd: hello", "admin", bson.D{{Key: "hello", Value: 1}})
-	}
-	if m := r.run("admin", bson.D{{Key: "noSuchThing", Value: 1}}); m["code"] != int32(59) || m["codeName"] != "CommandNotFound" {
-		t.Errorf("unknown command: %v", m)
-	}
-	if f.before(4, 4) {
-		api := options.Client().SetServerAPIOptions(options.ServerAPI(options.ServerAPIVersion1)).SetServerSelectionTimeout(time.Second)
-		if err := f.srv.AdminClient(api).Ping(t.Context(), nil); !mongo.IsTimeout(err) {
-			t.Errorf("a client with ServerAPI v1 connected: %v", err)
-		}
+// must runs a command by the admin that has to succeed.
+func (f *facts) must(t *testing.T, db string, cmd bson.D) {
+	t.Helper()
+	if err := f.run(t, db, cmd); err != nil {
+		t.Fatalf("%s: %v", cmd[0].Key, err)
 	}
 }
 
-func conformTLS(t *testing.T, f *facts) {
-	name, _, _ := strings.Cut(f.host, ":")
-	var nd net.Dialer
-	plain := must(nd.DialContext(t.Context(), "tcp", f.host))(t)
-	defer plain.Close()
-	_ = plain.SetDeadline(time.Now().Add(10 * time.Second))
-	_, _ = plain.Write(encodeOpMsg(t, "admin", bson.D{{Key: "isMaster", Value: 1}}))
-	if n, err := plain.Read(make([]byte, 16)); n != 0 || err == nil {
-		t.Errorf("plain TCP: %d bytes, %v", n, err)
+// refused states the code and a part of the text that the observed version
+// answers with; of a newer one, only that it refuses.
+func (f *facts) refused(t *testing.T, err error, code int, part string) {
+	t.Helper()
+	if f.observed() {
+		wantCode(t, err, code, part)
+		return
 	}
-
-	// A client that does not trust the routers learns it only when the whole
-	// selection timeout is over.
-	other := must(NewAuthority())(t)
-	const patience = time.Second
-	wrong := &tls.Config{RootCAs: other.Roots, Certificates: []tls.Certificate{f.srv.Certificate(f.srv.Admin())}, MinVersion: tls.VersionTLS12}
-	start := time.Now()
-	c := f.srv.AdminClient(options.Client().SetTLSConfig(wrong).SetServerSelectionTimeout(patience))
-	if err := c.Ping(t.Context(), nil); !mongo.IsTimeout(err) || !strings.Contains(err.Error(), "x509") || time.Since(start) < patience {
-		t.Errorf("wrong CA: %v after %v", err, time.Since(start))
-	}
-
-	// No certificate, and one of another CA, look the same: the connection ends.
-	stranger := must(other.Issue(f.dn("stranger")))(t)
-	for what, certs := range map[string][]tls.Certificate{"none": nil, "stranger": {stranger}} {
-		cfg := &tls.Config{RootCAs: f.srv.TLSConfig(f.srv.Admin()).RootCAs, Certificates: certs, ServerName: name, MinVersion: tls.VersionTLS12}
-		c := f.srv.AdminClient(options.Client().SetTLSConfig(cfg).SetServerSelectionTimeout(patience))
-		err := c.Ping(t.Context(), nil)
-		if err == nil || !strings.Contains(err.Error(), "EOF") && !strings.Contains(err.Error(), "reset") {
-			t.Errorf("client certificate %s: %v", what, err)
-		}
+	var se mongo.ServerError
+	if !errors.As(err, &se) {
+		t.Errorf("got %v, want the server to refuse (observed: code %d)", err, code)
 	}
 }
 
-func conformWrites(t *testing.T, f *facts) {
-	ctx := t.Context()
-	coll := f.admin.Database(f.db).Collection("writes")
-	if _, err := coll.InsertOne(ctx, bson.D{{Key: "_id", Value: "x"}, {Key: "n", Value: 1}}); err != nil {
-		t.Fatal(err)
+// createUser makes a user that is dropped at the end, and gives the error.
+func (f *facts) createUser(t *testing.T, dn string) error {
+	t.Helper()
+	err := f.run(t, "$external", cmd("createUser", dn, field("roles", bson.A{})))
+	if err == nil {
+		t.Cleanup(func() {
+			_ = f.admin.Database("$external").RunCommand(context.WithoutCancel(t.Context()), cmd("dropUser", dn)).Err()
+		})
 	}
-	_, err := coll.InsertOne(ctx, bson.D{{Key: "_id", Value: "x"}})
-	text := "E11000 duplicate key error collection: " + f.db + ".writes index: _id_ dup key: { : \"x\" }"
-	if !f.before(4, 2) {
-		text = "dup key: { _id: \"x\" }"
+	return err
+}
+
+// peer gives the subject of the router's certificate.
+func (f *facts) peer(t *testing.T) string {
+	t.Helper()
+	cfg := f.srv.TLSConfig(f.srv.Admin())
+	cfg.ServerName = hostName(f.host)
+	conn := must((&tls.Dialer{Config: cfg}).DialContext(t.Context(), "tcp", f.host))(t)
+	defer conn.Close()
+	return must(Subject(conn.(*tls.Conn).ConnectionState().PeerCertificates[0]))(t)
+}
+
+// address adds MongoDB's port where a host names none.
+func address(host string) string {
+	if _, _, err := net.SplitHostPort(host); err == nil {
+		return host
 	}
-	wantCode(t, err, 11000, text)
-	if _, err := coll.InsertMany(ctx, []any{bson.D{{Key: "_id", Value: "y"}}, bson.D{{Key: "_id", Value: "x"}}, bson.D{{Key: "_id", Value: "z"}}},
-		options.InsertMany().SetOrdered(false)); err == nil {
-		t.Error("no error of an unordered insert with a duplicate")
-	}
-	if n, err := coll.CountDocuments(ctx, bson.D{}); err != nil || n != 3 {
-		t.Errorf("%d documents, %v", n, err)
-	}
-	res, err := coll.UpdateOne(ctx, bson.D{{Key: "_id", Value: "x"}}, bson.D{{Key: "$set", Value: bson.D{{Key: "n", Value: 1}}}})
-	if err != nil || res.MatchedCount != 1 || res.ModifiedCount != 0 {
-		t.Errorf("update that changes nothing: %+v, %v", res, err)
-	}
-	_, err = coll.UpdateOne(ctx, bson.D{{Key: "_id", Value: "x"}}, bson.D{{Key: "$set", Value: bson.D{{Key: "_id", Value: 2}}}})
-	wantCode(t, err, 66, "immutable field '_id'")
-	if f.before(4, 2) {
-		_, err = coll.UpdateOne(ctx, bson.D{{Key: "_id", Value: "x"}}, mongo.Pipeline{{{Key: "$set", Value: bson.D{{Key: "n", Value: 2}}}}})
-		if err == nil {
-			t.Error("4.0 took a pipeline update")
-		}
-	}
-	// Results larger than one batch come through a cursor.
-	var many []any
-	for i := range 250 {
-		many = append(many, bson.D{{Key: "i", Value: i}})
-	}
-	if _, err := f.admin.Database(f.db).Collection("many").InsertMany(ctx, many); err != nil {
-		t.Fatal(err)
-	}
-	cur, err := f.admin.Database(f.db).Collection("many").Find(ctx, bson.D{}, options.Find().SetSort(bson.D{{Key: "i", Value: -1}}))
+	return net.JoinHostPort(strings.Trim(host, "[]"), "27017")
+}
+
+// hostName is the host of an address.
+func hostName(address string) string {
+	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		t.Fatal(err)
+		return address
 	}
-	var got []struct{ I int }
-	if err := cur.All(ctx, &got); err != nil || len(got) != 250 || got[0].I != 249 || got[249].I != 0 {
-		t.Errorf("%d documents, %v", len(got), err)
+	return host
+}
+
+// number gives a numeric field of a reply, whose type differs by version.
+func number(m bson.M, key string) float64 {
+	if !isNumber(m[key]) {
+		return -1
 	}
+	return asFloat(m[key])
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -22,22 +21,17 @@ type rawConn struct {
 	c net.Conn
 }
 
-// firstHost gives one router of a target.
-func firstHost(t *testing.T, srv *Server) string {
-	t.Helper()
-	u := must(url.Parse(srv.URI()))(t)
-	host, _, _ := strings.Cut(u.Host, ",")
-	if !strings.Contains(host, ":") {
-		host += ":27017"
-	}
-	return host
-}
-
 // dialRaw connects with the certificate of dn.
 func dialRaw(t *testing.T, srv *Server, host, dn string) *rawConn {
 	t.Helper()
-	cfg := srv.TLSConfig(dn)
-	cfg.ServerName, _, _ = strings.Cut(host, ":")
+	return dialAs(t, srv, host, srv.Certificate(dn))
+}
+
+// dialAs connects with a certificate, whoever issued it.
+func dialAs(t *testing.T, srv *Server, host string, cert tls.Certificate) *rawConn {
+	t.Helper()
+	cfg := srv.TLSConfig(srv.Admin())
+	cfg.Certificates, cfg.ServerName = []tls.Certificate{cert}, hostName(host)
 	d := &tls.Dialer{Config: cfg}
 	c := must(d.DialContext(t.Context(), "tcp", host))(t)
 	t.Cleanup(func() { _ = c.Close() })
@@ -48,7 +42,7 @@ func dialRaw(t *testing.T, srv *Server, host, dn string) *rawConn {
 func dialLogin(t *testing.T, srv *Server, host, dn string) *rawConn {
 	t.Helper()
 	r := dialRaw(t, srv, host, dn)
-	r.ok("$external", bson.D{{Key: "authenticate", Value: 1}, {Key: "mechanism", Value: "MONGODB-X509"}})
+	r.ok("$external", loginX509)
 	return r
 }
 

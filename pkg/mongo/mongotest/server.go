@@ -55,6 +55,8 @@ type Config struct {
 	// Secondary, with Mongod, answers as a secondary: no writes, and reads only
 	// for who accepts them.
 	Secondary bool
+	// ReplicaSet, with Mongod, is the name of the set; data unless set.
+	ReplicaSet string
 	// UserCache is how long a router may believe a user as it was before another
 	// router changed it; 0 means 30 s, as a mongos does.
 	UserCache time.Duration
@@ -147,6 +149,9 @@ func New(ctx context.Context, cfg Config) (*Standin, error) {
 	}
 	if cfg.Shards == nil {
 		cfg.Shards = []string{"data", "reports"}
+	}
+	if cfg.ReplicaSet == "" {
+		cfg.ReplicaSet = "data"
 	}
 	if cfg.UserCache == 0 {
 		cfg.UserCache = userCacheInterval
