@@ -6,141 +6,198 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"sync"
-	"testing"
 	"time"
+
+	"golang.org/x/net/websocket"
 )
 
 // Addresses of the zones' gateways in the sandbox.
 var gateways = map[string]string{"zone-a": "10.90.0.11:443", "zone-b": "10.90.0.12:443"}
 
-// direct returns a client that reaches one zone's gateway, whatever DNS says, on a new connection for every request.
-func direct(zone string) *http.Client {
-	return &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
-		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // the checks of certificates are pkg/pki's and the probe's
+// How long a client waits: longer than anything healthy takes on a busy machine, short enough to see what a zone that is cut off does.
+const (
+	dialTime   = time.Second
+	answerTime = 2 * time.Second
+)
+
+// The kinds of clients that the checker is made of.
+const (
+	freshConnections = "new connections"
+	keptConnections  = "keep-alive"
+	http2            = "HTTP/2"
+	sockets          = "websocket"
+)
+
+// transport reaches one zone's gateway, whatever DNS says.
+func transport(zone, kind string) *http.Transport {
+	t := &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}, // certificates are pkg/pki's and the probe's subject
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, network, gateways[zone])
+			return (&net.Dialer{Timeout: dialTime}).DialContext(ctx, network, gateways[zone])
 		},
-	}}
+	}
+	switch kind {
+	case freshConnections:
+		t.DisableKeepAlives = true
+	case http2:
+		t.ForceAttemptHTTP2, t.TLSClientConfig.NextProtos = true, []string{"h2"}
+	}
+	return t
 }
 
-// ask makes one request of a zone and returns the status code, 0 when nobody answered, and the body.
-func ask(client *http.Client, path string) (int, string) {
-	response, err := client.Get("https://api.sandbox.test" + path)
+// ask makes one request of a zone on a new connection, and returns the status code, 0 when nobody answered, and the body.
+func ask(zone, path string) (int, string) {
+	r, err := http.NewRequest(http.MethodGet, "https://api.sandbox.test"+path, http.NoBody)
 	if err != nil {
 		return 0, err.Error()
+	}
+	code, body, err := exchange(&http.Client{Timeout: answerTime, Transport: transport(zone, freshConnections)}, r)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return code, string(body)
+}
+
+func exchange(client *http.Client, r *http.Request) (int, []byte, error) {
+	response, err := client.Do(r)
+	if err != nil {
+		return 0, nil, err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if err != nil {
-		return 0, err.Error()
+		return 0, nil, err // cut in the middle: no client takes it for an answer
 	}
-	return response.StatusCode, string(body)
+	return response.StatusCode, body, nil
 }
 
-// await waits until what holds.
-func await(t *testing.T, limit time.Duration, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(limit)
-	for !holds() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", limit, what)
-		}
-		time.Sleep(200 * time.Millisecond)
+// reply is what the ledger answers.
+type reply struct{ Zone, ID, Of, Error string }
+
+// client makes one request after the other of one zone.
+type client interface {
+	// next makes the n-th request. wrote is the id of an entry that was acknowledged, "" for none.
+	next(ctx context.Context, n int) (code int, wrote string, err error)
+	close()
+}
+
+// requests writes one entry and reads it a few times, then again.
+type requests struct {
+	zone   string
+	client *http.Client
+	latest string
+}
+
+// readsPerWrite keeps the number of entries of a whole run small enough for a stand-in that writes all of them to one file.
+const readsPerWrite = 3
+
+func newRequests(zone, kind string) *requests {
+	return &requests{zone: zone, client: &http.Client{Timeout: answerTime, Transport: transport(zone, kind)}}
+}
+
+func (c *requests) next(ctx context.Context, n int) (int, string, error) {
+	method, path := http.MethodPost, "/checker"
+	reading := c.latest != "" && n%(1+readsPerWrite) != 0
+	if reading {
+		method, path = http.MethodGet, "/entries/"+c.latest
 	}
-}
-
-// awaitCodes waits until the zones answer as wanted.
-func awaitCodes(t *testing.T, limit time.Duration, want map[string]int) {
-	t.Helper()
-	await(t, limit, fmt.Sprintf("zones answer %v", want), func() bool {
-		for zone, code := range want {
-			if have, _ := ask(direct(zone), "/await"); have != code {
-				return false
-			}
-		}
-		return true
-	})
-}
-
-// accepted is one request that a zone served.
-type accepted struct {
-	zone       string
-	start, end time.Duration
-	id         string
-}
-
-// checker asks every zone directly, all the while, and keeps what was accepted.
-type checker struct {
-	began time.Time
-	stop  context.CancelFunc
-	wg    sync.WaitGroup
-	mu    sync.Mutex
-	log   []accepted
-	codes map[string]map[int]int
-}
-
-func startChecker() *checker {
-	ctx, stop := context.WithCancel(context.Background())
-	c := &checker{began: time.Now(), stop: stop, codes: map[string]map[int]int{}}
-	for zone := range gateways {
-		c.codes[zone] = map[int]int{}
-		c.wg.Go(func() {
-			client := direct(zone)
-			for ctx.Err() == nil {
-				start := time.Since(c.began)
-				code, body := ask(client, "/checker")
-				end := time.Since(c.began)
-				var entry struct{ ID string }
-				_ = json.Unmarshal([]byte(body), &entry) // no JSON, no id
-				c.mu.Lock()
-				c.codes[zone][code]++
-				if code >= 200 && code < 300 {
-					c.log = append(c.log, accepted{zone: zone, start: start, end: end, id: entry.ID})
-				}
-				c.mu.Unlock()
-				select {
-				case <-ctx.Done():
-				case <-time.After(10 * time.Millisecond):
-				}
-			}
-		})
+	r, err := http.NewRequestWithContext(ctx, method, "https://api.sandbox.test"+path, http.NoBody)
+	if err != nil {
+		return 0, "", err
 	}
-	return c
+	code, body, err := exchange(c.client, r)
+	switch {
+	case err != nil:
+		return 0, "", err
+	case code == http.StatusNotFound && reading:
+		return code, "", fmt.Errorf("entry %s was acknowledged and is gone", c.latest)
+	case code < 200 || code > 299:
+		return code, "", nil
+	}
+	var got reply
+	if err := json.Unmarshal(body, &got); err != nil || got.ID == "" {
+		return code, "", fmt.Errorf("answered %d with %q", code, body)
+	}
+	if reading {
+		return code, "", nil
+	}
+	c.latest = got.ID
+	return code, got.ID, nil
 }
 
-// finish stops asking, and fails the test if from ever accepted a request that began after to had accepted one. It returns the gap that a
-// client saw: from the last 2xx of from to the first 2xx of to.
-func (c *checker) finish(t *testing.T, from, to string) time.Duration {
-	t.Helper()
-	c.stop()
-	c.wg.Wait()
-	last, first := time.Duration(-1), time.Duration(-1)
-	for _, a := range c.log {
-		switch {
-		case a.id == "":
-			t.Errorf("%s answered 2xx at %v without the id of what it wrote", a.zone, a.start)
-		case a.zone == to && (first < 0 || a.end < first):
-			first = a.end
+func (c *requests) close() { c.client.CloseIdleConnections() }
+
+// socket writes an entry with every message of a websocket that it keeps for as long as it can.
+type socket struct {
+	zone string
+	conn *websocket.Conn
+}
+
+func (c *socket) next(ctx context.Context, _ int) (int, string, error) {
+	if c.conn == nil {
+		if code, err := c.open(ctx); err != nil || code != http.StatusSwitchingProtocols {
+			return code, "", err
 		}
 	}
-	for _, a := range c.log {
-		if a.zone != from {
-			continue
-		}
-		last = max(last, a.end)
-		if first >= 0 && a.start > first {
-			t.Errorf("two zones at once: %s accepted a request begun at %v, %s had accepted one by %v", from, a.start, to, first)
-		}
+	got, err := c.send()
+	if err != nil {
+		c.close()
+		return 0, "", err
 	}
-	if last < 0 || first < 0 {
-		t.Fatalf("no switch was seen: codes %v", c.codes)
+	if got.Error != "" {
+		return http.StatusServiceUnavailable, "", nil
 	}
-	t.Logf("codes seen: %v", c.codes)
-	return first - last
+	return http.StatusOK, got.ID, nil
+}
+
+func (c *socket) send() (got reply, err error) {
+	if err = c.conn.SetDeadline(time.Now().Add(answerTime)); err != nil {
+		return got, err
+	}
+	if err = websocket.Message.Send(c.conn, "entry"); err != nil {
+		return got, err
+	}
+	if err = websocket.JSON.Receive(c.conn, &got); err == nil && got.ID == "" && got.Error == "" {
+		err = errors.New("a message without an answer in it")
+	}
+	return got, err
+}
+
+// open asks for a websocket and returns the status code of a refusal.
+func (c *socket) open(ctx context.Context) (int, error) {
+	dialer := &tls.Dialer{NetDialer: &net.Dialer{Timeout: dialTime}, Config: &tls.Config{InsecureSkipVerify: true}}
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	conn, err := dialer.DialContext(ctx, "tcp", gateways[c.zone])
+	if err != nil {
+		return 0, err
+	}
+	if err := conn.SetDeadline(time.Now().Add(answerTime)); err != nil {
+		return 0, err
+	}
+	config, err := websocket.NewConfig("wss://api.sandbox.test/socket", "https://api.sandbox.test")
+	if err != nil {
+		return 0, err
+	}
+	if c.conn, err = websocket.NewClient(config, conn); err == nil {
+		return http.StatusSwitchingProtocols, nil
+	}
+	c.conn = nil
+	conn.Close()
+	if errors.Is(err, websocket.ErrBadStatus) {
+		return http.StatusLocked, nil // the package does not say which; the other kinds of clients see it
+	}
+	return 0, err
+}
+
+func (c *socket) close() {
+	if c.conn != nil {
+		c.conn.Close()
+		c.conn = nil
+	}
 }

@@ -13,12 +13,21 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"go.mongodb.org/mongo-driver/mongo"
 )
+
+// labVariable names a directory that keeps the environment, and with it the running sandbox, for the next run: see docs/sandbox.md.
+const labVariable = "APORETO_E2E_LAB"
 
 // lab is a running sandbox and one environment in it.
 type lab struct {
-	repo string
-	env  string // environment directory
+	repo     string
+	env      string // environment directory
+	standing bool   // it was deployed by an earlier run
+	client   *mongo.Client
+	check    *checker
+	table    []seen
 }
 
 // result is what a program printed and how it ended.
@@ -34,21 +43,40 @@ func newLab(t *testing.T) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{repo: repo, env: t.TempDir()}
+	home, keep := os.Getenv(labVariable), true
+	if home == "" {
+		home, keep = t.TempDir(), false
+	}
+	l := &lab{repo: repo, env: filepath.Join(home, "environment")}
+	if err := os.MkdirAll(l.env, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv("PATH", filepath.Join(repo, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
-	t.Setenv("XDG_CONFIG_HOME", t.TempDir()) // the age identity is made there, not in the home of whoever runs this
+	t.Setenv("XDG_CONFIG_HOME", filepath.Join(home, "config")) // the age identity is made there, not in the home of whoever runs this
 	t.Setenv("APORETO_AGE_IDENTITY", "")
 	t.Setenv("APORETO_ENV", "")
 	t.Cleanup(func() {
 		if t.Failed() {
 			l.explain(t)
 		}
-		l.sandbox(t, "down")
+		if l.client != nil {
+			_ = l.client.Disconnect(context.Background())
+		}
+		if !keep {
+			l.sandbox(t, "down")
+		}
 	})
+	if _, err := os.Stat(l.deployed()); err == nil {
+		l.standing = true
+		return l
+	}
 	l.sandbox(t, "down") // what an earlier run or a demo left must not be taken for this one's
 	l.sandbox(t, "up")
 	return l
 }
+
+// deployed is the file that says that the story was told to its end in this lab.
+func (l *lab) deployed() string { return filepath.Join(filepath.Dir(l.env), "deployed") }
 
 // run runs a program in the environment directory and returns how it ended, whatever its exit code.
 func (l *lab) run(t *testing.T, limit time.Duration, name string, args ...string) result {
@@ -125,4 +153,29 @@ func (l *lab) explain(t *testing.T) {
 			fmt.Printf("--- %s: kubectl %s\n%s%s", zone, strings.Join(args, " "), r.stdout, r.stderr)
 		}
 	}
+}
+
+// await waits until what holds.
+func await(t *testing.T, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", limit, what)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// awaitCodes waits until the zones answer as wanted.
+func awaitCodes(t *testing.T, limit time.Duration, want map[string]int) {
+	t.Helper()
+	await(t, limit, fmt.Sprintf("zones answer %v", want), func() bool {
+		for zone, code := range want {
+			if have, _ := ask(zone, "/await"); have != code {
+				return false
+			}
+		}
+		return true
+	})
 }

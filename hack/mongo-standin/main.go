@@ -24,6 +24,8 @@ import (
 
 type settings struct {
 	listen, certKey, passFile, ca, dialect, data, admin, trace string
+	control, tell                                              string
+	order                                                      []string // of tell
 	mongod, verbose                                            bool
 }
 
@@ -54,8 +56,14 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	fs.StringVar(&o.trace, "trace", "", "`FILE` that gets one JSON line for each command, as it took effect")
 	fs.BoolVar(&o.mongod, "mongod", false, "answer as a mongod of a replica set, not as a mongos")
 	fs.BoolVar(&o.verbose, "verbose", false, "log connections that end in an error")
+	fs.StringVar(&o.control, "control", "", "unix `SOCKET` that takes orders while it runs")
+	fs.StringVar(&o.tell, "tell", "", "give an order to the stand-in with this control `SOCKET`, and end: --tell SOCKET election 10s")
 	if err := fs.Parse(args); err != nil {
 		return o, err
+	}
+	if o.tell != "" {
+		o.order = fs.Args()
+		return o, nil
 	}
 	if fs.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", fs.Arg(0))
@@ -70,6 +78,9 @@ func runProgram(ctx context.Context, args []string, stderr io.Writer) error {
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err
+	}
+	if o.tell != "" {
+		return tell(ctx, o.tell, o.order)
 	}
 	level := slog.LevelInfo
 	if o.verbose {
@@ -112,6 +123,16 @@ func runProgram(ctx context.Context, args []string, stderr io.Writer) error {
 			_ = open.Close()
 		}
 		return fmt.Errorf("start stand-in: %w", err)
+	}
+	if o.control != "" {
+		wait, err := openControl(ctx, o.control, s)
+		if err != nil {
+			for _, open := range listeners {
+				_ = open.Close()
+			}
+			return errors.Join(err, s.Close())
+		}
+		defer wait()
 	}
 	for _, l := range listeners {
 		s.Serve(l)

@@ -50,6 +50,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
+	control := filepath.Join(dir, "control")
 	write := func(name string, data []byte) string {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, data, 0o600); err != nil {
@@ -71,7 +72,7 @@ func TestRun(t *testing.T) {
 	}
 	args := []string{"--listen", "127.0.0.1:0,127.0.0.1:0", "--tls-cert-key", write("full.pem", full), "--tls-cert-key-pass-file", write("pass", []byte("secret\n")),
 		"--tls-ca", write("ca.pem", a.Chain), "--dialect", "4.0", "--data", filepath.Join(dir, "data"), "--admin-user", mongotest.AdminDN,
-		"--trace", filepath.Join(dir, "trace")}
+		"--trace", filepath.Join(dir, "trace"), "--control", control}
 	admin, err := a.Issue(mongotest.AdminDN)
 	if err != nil {
 		t.Fatal(err)
@@ -93,6 +94,20 @@ func TestRun(t *testing.T) {
 		}
 		if n, err := coll.CountDocuments(ctx, bson.D{}); err != nil || n != want {
 			t.Errorf("run %d: %d documents, %v", run, n, err)
+		}
+		// An election is ordered from outside; it is over by itself.
+		if err := runProgram(ctx, []string{"--tell", control, "election", "1h"}, &output{}); err != nil {
+			t.Error(err)
+		}
+		limited, end := context.WithTimeout(ctx, 300*time.Millisecond)
+		if _, err := coll.InsertOne(limited, bson.D{}); err == nil {
+			t.Error("written without a primary")
+		}
+		end()
+		for order, want := range map[string]string{"election": "unknown order", "election -1s": "no duration", "coup 1s": "unknown order"} {
+			if err := runProgram(ctx, append([]string{"--tell", control}, strings.Fields(order)...), &output{}); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v", order, err)
+			}
 		}
 		_ = c.Disconnect(ctx)
 		cancel()
@@ -134,6 +149,7 @@ func TestMistakes(t *testing.T) {
 	for want, args := range map[string][]string{
 		"--tls-cert-key and --tls-ca are required": nil,
 		"unexpected argument":                      {"start"},
+		"reach the stand-in":                       {"--tell", "/nosuch", "election", "1s"},
 		"read certificate":                         {"--tls-cert-key", "/nosuch", "--tls-ca", bad},
 		"it must hold a certificate and a key":     {"--tls-cert-key", bad, "--tls-ca", bad},
 	} {

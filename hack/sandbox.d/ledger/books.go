@@ -84,6 +84,23 @@ func (b *books) write(ctx context.Context, zone, method, path string) (string, i
 	return id.Hex(), count, nil
 }
 
+// read finds an entry. found is false when there is none with that id.
+func (b *books) read(ctx context.Context, id string) (zone string, found bool, err error) {
+	key, err := primitive.ObjectIDFromHex(id)
+	if err != nil {
+		return "", false, nil //nolint:nilerr // what cannot be an id is the id of nothing
+	}
+	var entry struct{ Zone string }
+	err = b.entries.FindOne(ctx, bson.D{{Key: "_id", Value: key}}).Decode(&entry)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("find entry: %w", err)
+	}
+	return entry.Zone, true, nil
+}
+
 // close ends the connections; there is nothing to lose by then.
 func (b *books) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)

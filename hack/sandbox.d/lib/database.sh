@@ -79,9 +79,19 @@ standin_start() {
   build_program ./hack/mongo-standin mongo-standin
   database_spawn standin "$CACHE/dev/mongo-standin" --listen "$(database_routers)" \
     --tls-cert-key "$1/mongodb-router-full.pem" --tls-cert-key-pass-file "$dir/router.pass" --tls-ca "$1/ca-chain-system.pem" \
-    --dialect "${MONGO_STANDIN_DIALECT:-4.0}" --data "$dir/data.bson" --admin-user CN=mongodb-admin,OU=users,O=mongodb
+    --dialect "${MONGO_STANDIN_DIALECT:-4.0}" --data "$dir/data.bson" --control "$dir/control.sock" --admin-user CN=mongodb-admin,OU=users,O=mongodb
   for port in "${DB_ROUTER_PORTS[@]}"; do database_wait standin "$port"; done
   echo "stand-in, dialect ${MONGO_STANDIN_DIALECT:-4.0}" > "$dir/kind"
+}
+
+# database_election SECONDS : no primary for so long.
+database_election() {
+  require_up
+  [[ $1 =~ ^[0-9]+$ ]] || usage_error "\"$1\" is not a number of seconds"
+  running "$STATE/database/standin.pid" > /dev/null ||
+    fail "no stand-in runs as the database" "hack/sandbox database ENVDIR; real MongoDB is told to step down by its own shell"
+  "$CACHE/dev/mongo-standin" --tell "$STATE/database/control.sock" election "${1}s"
+  echo "database: no primary for $1 s"
 }
 
 # database_stop : routers first, by their records; the data stays.

@@ -75,7 +75,13 @@ sandbox_status() {
   for zone in "${ZONES[@]}"; do
     select_zone "$zone"
     wire=connected state=ready
-    if zone_is_cut; then wire="cut"; fi
+    if zone_is_cut; then
+      wire="cut"
+    elif zone_is_cut_from "$DB_IP"; then
+      wire="no database"
+    elif zone_is_cut_from "$DNS_IP"; then
+      wire="no dns"
+    fi
     if ! zone_running; then
       state=stopped
     elif [ "$wire" = cut ]; then
@@ -84,7 +90,7 @@ sandbox_status() {
       state="not ready"
     fi
     [ "$state" = ready ] || whole=1
-    printf '%-9s %-10s %-10s %s\n' "$zone" "$state" "$wire" "$ZONE_IP"
+    printf '%-9s %-10s %-11s %s\n' "$zone" "$state" "$wire" "$ZONE_IP"
   done
   printf '%-9s %s\n' record "api.$DOMAIN -> $(dns_lookup "api.$DOMAIN" | grep . || echo nobody)"
   printf '%-9s %s\n' database "$(database_status)"

@@ -124,14 +124,39 @@ zone_explain() {
   fail "$ZONE: $1" "its logs are in $ZONE_DIR/log; hack/sandbox down, then up, starts afresh"
 }
 
-# zone_load ARCHIVE : imports a docker-save archive into the zone's containerd.
-zone_load() {
+# zone_inside CMD… : runs CMD as the zone's own processes see the world, but on its network.
+zone_inside() {
   local outer inner
   outer=$(running "$ZONE_DIR/pid") || fail "$ZONE does not run" "hack/sandbox up"
   read -r inner _ <<< "$(cat "/proc/$outer/task/$outer/children")"
   [ -n "$inner" ] || fail "$ZONE has no first process" "hack/sandbox down, then up"
-  nsenter --target "$inner" --mount --pid ctr -a /run/containerd/containerd.sock -n k8s.io images import - < "$1" > /dev/null ||
-    fail "$ZONE: cannot import ${1##*/}"
+  nsenter --target "$inner" --mount --pid "$@"
+}
+
+zone_ctr() { zone_inside ctr -a /run/containerd/containerd.sock -n k8s.io "$@"; }
+
+# zone_load ARCHIVE : imports a docker-save archive into the zone's containerd.
+zone_load() { zone_ctr images import - < "$1" > /dev/null || fail "$ZONE: cannot import ${1##*/}"; }
+
+# zone_signal PROGRAM SIGNAL : of the cluster's own programs. Their records hold what the zone's own PID namespace calls them.
+zone_signal() {
+  # shellcheck disable=SC2016 # the inner shell expands these
+  zone_inside bash -c '. "$0"; pid=$(running "/run/zone/$1.pid") && kill "-$2" "$pid"' "$PARTS/lib/process.sh" "$1" "$2" ||
+    fail "$ZONE: $1 does not run" "hack/sandbox status"
+}
+
+# zone_kill CONTAINER [POD] : kills all of that name, or one pod's, without a word to them.
+zone_kill() {
+  local containers one filter="labels.\"io.kubernetes.container.name\"==$1"
+  [ -z "${2:-}" ] || filter+=",labels.\"io.kubernetes.pod.name\"==$2"
+  containers=$(zone_ctr containers ls -q "$filter") || fail "$ZONE: its containers cannot be listed"
+  local killed=0
+  for one in $containers; do
+    # A container that ended is there until Kubernetes removes it.
+    if zone_ctr tasks kill -s SIGKILL "$one" > /dev/null 2>&1; then killed=$((killed + 1)); fi
+  done
+  [ "$killed" -gt 0 ] || fail "$ZONE: no container \"$1\" runs" "kubectl --context $ZONE get pods -A"
+  echo "$ZONE: killed $killed of \"$1\""
 }
 
 # An outage: the bridge's end of the zone's link goes down, so that the zone keeps its own routes and does not notice.
@@ -141,11 +166,47 @@ zone_cut() {
   echo "$ZONE is cut off"
 }
 
+# zone_cut_from database|dns : nothing goes between the zone and that one, in either direction, without a word to either.
+zone_cut_from() {
+  local address
+  require_up
+  case $1 in
+    database) address=$DB_IP ;;
+    dns) address=$DNS_IP ;;
+    *) usage_error "a zone is cut off from database or dns, not from \"$1\"" ;;
+  esac
+  # Outwards after pods' addresses were rewritten, inwards before: both see the other's own address.
+  nsenter --net="/run/netns/$ZONE_NS" nft -f - <<NFT
+table ip cut {
+  set cut_off {
+    type ipv4_addr
+    elements = { $address }
+  }
+  chain inwards {
+    type filter hook prerouting priority -300;
+    ip saddr @cut_off drop
+  }
+  chain outwards {
+    type filter hook postrouting priority 299;
+    ip daddr @cut_off drop
+  }
+}
+NFT
+  echo "$ZONE is cut off from the $1"
+}
+
+# zone_heal : from every kind of cut.
 zone_heal() {
   require_up
   ip -n "$WAN" link set "$ZONE" up
+  nsenter --net="/run/netns/$ZONE_NS" nft -f - <<NFT
+table ip cut
+delete table ip cut
+NFT
   echo "$ZONE is back on the network"
 }
+
+zone_is_cut_from() { nsenter --net="/run/netns/$ZONE_NS" nft get element ip cut cut_off "{ $1 }" > /dev/null 2>&1; }
 
 zone_is_cut() { ! ip -n "$WAN" link show dev "$ZONE" up | grep -q .; }
 

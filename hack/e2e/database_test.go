@@ -1,0 +1,106 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/bson"
+	"go.mongodb.org/mongo-driver/bson/primitive"
+	"go.mongodb.org/mongo-driver/mongo"
+	"go.mongodb.org/mongo-driver/mongo/options"
+	"go.step.sm/crypto/pemutil"
+)
+
+// databaseTime bounds what the test asks of the database, elections included.
+const databaseTime = time.Minute
+
+// leaseDocument is what the test reads of the lease.
+type leaseDocument struct {
+	Epoch     int64  `bson:"epoch"`
+	Holder    string `bson:"holder"`
+	Successor string `bson:"successor"`
+	Override  bool   `bson:"override"`
+	Closing   bool   `bson:"closing"`
+}
+
+// lease reads the one lease of the database.
+func (l *lab) lease(t *testing.T) leaseDocument {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), databaseTime)
+	defer cancel()
+	var doc leaseDocument
+	if err := l.admin(t).Database("aporeto_ha").Collection("lease").FindOne(ctx, bson.D{}).Decode(&doc); err != nil {
+		t.Fatal("read the lease:", err)
+	}
+	return doc
+}
+
+// stored returns the ids of all entries of the ledger.
+func (l *lab) stored(t *testing.T) map[string]bool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), databaseTime)
+	defer cancel()
+	cursor, err := l.admin(t).Database("ledger").Collection("entries").Find(ctx, bson.D{}, options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}))
+	if err != nil {
+		t.Fatal("read the entries:", err)
+	}
+	var found []struct {
+		ID primitive.ObjectID `bson:"_id"`
+	}
+	if err := cursor.All(ctx, &found); err != nil {
+		t.Fatal("read the entries:", err)
+	}
+	ids := make(map[string]bool, len(found))
+	for _, f := range found {
+		ids[f.ID.Hex()] = true
+	}
+	return ids
+}
+
+// admin connects to the database as the environment's admin, once.
+func (l *lab) admin(t *testing.T) *mongo.Client {
+	t.Helper()
+	if l.client != nil {
+		return l.client
+	}
+	read := func(name string) []byte {
+		data, err := os.ReadFile(filepath.Join(l.env, "certs", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	pass := strings.TrimSpace(l.must(t, "value", "get", "global.certs.mongodb.admin.pass"))
+	key, err := pemutil.ParseKey(read("mongodb-admin-key.pem"), pemutil.WithPassword([]byte(pass)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair := tls.Certificate{PrivateKey: key}
+	for _, name := range []string{"mongodb-admin-cert.pem", "ca-signing-system-cert.pem"} {
+		certs, err := pemutil.ParseCertificateBundle(read(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range certs {
+			pair.Certificate = append(pair.Certificate, c.Raw)
+		}
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(read("ca-chain-system.pem"))
+	client, err := mongo.Connect(context.Background(), options.Client().
+		ApplyURI("mongodb://10.90.0.50:27017,10.90.0.50:27018/?authMechanism=MONGODB-X509&authSource=%24external&tls=true").
+		SetTLSConfig(&tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.client = client
+	return client
+}

@@ -1,0 +1,114 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/bson"
+)
+
+// dwell is how long an intent counts after it was confirmed; jobRuns is long enough for every zone's CronJob to go from one run to the next.
+const (
+	dwell   = 15 * time.Second
+	jobRuns = 65 * time.Second
+)
+
+// mirrored looks at what both zones' jobs show to kubectl after the record moved, and at what lies in the database.
+func (l *lab) mirrored(t *testing.T, from, _ string) {
+	for zone, name := range names {
+		var object struct{ Data map[string]string }
+		await(t, time.Minute, zone+"'s ConfigMap names "+names[from], func() bool {
+			object.Data = nil
+			if err := json.Unmarshal([]byte(l.kubectl(t, zone, "get", "configmap", "aporeto-maintenance", "-o", "json")), &object); err != nil {
+				t.Fatal(err)
+			}
+			return object.Data["pointsAt"] == names[from]
+		})
+		if object.Data["zone"] != name || object.Data["seq"] == "" || !strings.Contains(object.Data["resolvers"], "zone "+names[from]) {
+			t.Errorf("%s: ConfigMap %v", zone, object.Data)
+		}
+		event := "aporeto-maintenance." + name + "." + object.Data["seq"]
+		await(t, time.Minute, zone+" has the Event "+event, func() bool {
+			reasons := l.kubectl(t, zone, "get", "events", "--field-selector", "involvedObject.name=aporeto-maintenance", "-o", `jsonpath={range .items[*]}{.metadata.name} {.reason}{"\n"}{end}`)
+			return strings.Contains(reasons, event+" IntentMoved\n")
+		})
+	}
+}
+
+// confirmations returns how often each zone's job has confirmed its intent, ever.
+func (l *lab) confirmations(t *testing.T) map[string]int64 {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), databaseTime)
+	defer cancel()
+	cursor, err := l.admin(t).Database("aporeto_ha").Collection("zones").Find(ctx, bson.D{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var records []struct {
+		Zone      string
+		Confirmed int64
+	}
+	if err := cursor.All(ctx, &records); err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]int64{}
+	for _, r := range records {
+		counts[r.Zone] = r.Confirmed
+	}
+	return counts
+}
+
+// runsTouch watches the jobs of both zones go from one run to the next: no pause between two confirmations is as long as the dwell, so an
+// intent never goes stale while its job is well.
+func (l *lab) runsTouch(t *testing.T, from, _ string) {
+	began := l.check.now()
+	last, longest := map[string]time.Duration{}, map[string]time.Duration{}
+	counts := l.confirmations(t)
+	for zone := range counts {
+		last[zone] = began
+	}
+	if len(last) != len(names) {
+		t.Fatalf("records of %v", counts)
+	}
+	await(t, jobRuns+time.Minute, "time passes", func() bool {
+		now := l.check.now()
+		for zone, n := range l.confirmations(t) {
+			if n != counts[zone] {
+				counts[zone], last[zone] = n, now
+			}
+			longest[zone] = max(longest[zone], now-last[zone])
+		}
+		return now >= began+jobRuns
+	})
+	t.Logf("longest pauses between two confirmations: %v", longest)
+	for zone, pause := range longest {
+		if pause >= dwell {
+			t.Errorf("zone %s did not confirm its intent for %v", zone, pause)
+		}
+	}
+	l.steady(t, from, 0)
+}
+
+// jobAsDeployment deploys the job as a pod that stays, in both zones; the record moves as it does with runs.
+func (l *lab) jobAsDeployment(t *testing.T, from, to string) {
+	l.must(t, "value", "set", "mode", "Deployment", "auto-maintenance")
+	l.must(t, "deploy", "--all-zones")
+	for zone := range gateways {
+		if got := l.kubectl(t, zone, "get", "deployments,cronjobs", "-l", "app.kubernetes.io/component=maintenance", "-o", "name"); got != "deployment.apps/auto-maintenance\n" {
+			t.Errorf("%s: %q", zone, got)
+		}
+	}
+	l.recordMoves(t, from, to)
+	l.must(t, "value", "unset", "mode", "auto-maintenance")
+	l.must(t, "deploy", "--all-zones")
+	for zone := range gateways {
+		if got := l.kubectl(t, zone, "get", "deployments,cronjobs", "-l", "app.kubernetes.io/component=maintenance", "-o", "name"); got != "cronjob.batch/auto-maintenance\n" {
+			t.Errorf("%s: %q", zone, got)
+		}
+	}
+}
