@@ -15,7 +15,8 @@ import (
 )
 
 func newMongoCmd(f *Factory) *cobra.Command {
-	return newGroup("mongo", "Check, bootstrap and look into the MongoDB that all zones share", "")
+	return newGroup("mongo", "Check, bootstrap and look into the MongoDB that all zones share", "",
+		newMongoCheckCmd(f))
 }
 
 // mongoFlags are the flags that every MongoDB command has.
@@ -62,20 +63,30 @@ type database struct {
 // connect returns a client of the routers host, logged in by the environment's admin certificate on first use. Only what is written
 // idempotently may be retried by the driver: the lease is not.
 func (d *database) connect(ctx context.Context, host string, retry bool) (*mongo.Client, error) {
-	trust, err := d.certificates.MongoTrust()
+	o, err := d.options(host)
 	if err != nil {
 		return nil, err
+	}
+	o.Retry = retry
+	return mongo.Connect(ctx, o)
+}
+
+// options are those of the administrator's connection to the routers host.
+func (d *database) options(host string) (mongo.Options, error) {
+	trust, err := d.certificates.MongoTrust()
+	if err != nil {
+		return mongo.Options{}, err
 	}
 	admin, err := d.certificates.AdminTLS()
 	if err != nil {
-		return nil, err
+		return mongo.Options{}, err
 	}
 	uri, err := mongo.URI(host, "")
 	if err != nil {
-		return nil, err
+		return mongo.Options{}, err
 	}
-	return mongo.Connect(ctx, mongo.Options{URI: uri, CA: trust, AppName: "kubectl-aporeto", Retry: retry, Dial: d.dial,
-		Certificate: func() (*tls.Certificate, error) { return &admin, nil }})
+	return mongo.Options{URI: uri, CA: trust, AppName: "kubectl-aporeto", Dial: d.dial,
+		Certificate: func() (*tls.Certificate, error) { return &admin, nil }}, nil
 }
 
 // reach is connect without the driver's retries, proved: a router has answered over TLS.

@@ -73,9 +73,22 @@ func URI(hosts, database string) (string, error) {
 
 // Connect returns a client for o. It reaches nothing yet: the first operation does, and Probe tells beforehand why it could not.
 func Connect(ctx context.Context, o Options) (*Client, error) {
+	opts, config, err := o.driver()
+	if err != nil {
+		return nil, err
+	}
+	driver, err := mongo.Connect(ctx, opts)
+	if err != nil {
+		return nil, fmt.Errorf("connect to MongoDB %s: %w", strings.Join(opts.Hosts, ","), err)
+	}
+	return &Client{driver: driver, tls: config, hosts: opts.Hosts, dial: o.dialer()}, nil
+}
+
+// driver returns the driver's options, and the TLS configuration in them.
+func (o Options) driver() (*options.ClientOptions, *tls.Config, error) {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(o.CA) {
-		return nil, fmt.Errorf("no certificate in the CA file that verifies the MongoDB routers")
+		return nil, nil, fmt.Errorf("no certificate in the CA file that verifies the MongoDB routers")
 	}
 	config := &tls.Config{
 		RootCAs:    roots,
@@ -84,10 +97,6 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 		// closes the connection without a reason.
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return o.Certificate() },
 	}
-	dial := o.Dial
-	if dial == nil {
-		dial = (&net.Dialer{}).DialContext
-	}
 	selection := o.Selection
 	if selection == 0 {
 		selection = 5 * time.Second
@@ -95,15 +104,18 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 	opts := options.Client().ApplyURI(o.URI).SetTLSConfig(config).SetAppName(o.AppName).
 		SetServerSelectionTimeout(selection).SetConnectTimeout(selection).
 		SetWriteConcern(writeconcern.Majority()).SetReadPreference(readpref.Primary()).
-		SetRetryWrites(o.Retry).SetRetryReads(o.Retry).SetDialer(dial)
+		SetRetryWrites(o.Retry).SetRetryReads(o.Retry).SetDialer(o.dialer())
 	if err := opts.Validate(); err != nil {
-		return nil, hint.Wrap(fmt.Errorf("read MongoDB connection string: %w", err), "check global.database.mongo.host: kubectl aporeto value get global.database.mongo.host")
+		return nil, nil, hint.Wrap(fmt.Errorf("read MongoDB connection string: %w", err), "check global.database.mongo.host: kubectl aporeto value get global.database.mongo.host")
 	}
-	driver, err := mongo.Connect(ctx, opts)
-	if err != nil {
-		return nil, fmt.Errorf("connect to MongoDB %s: %w", strings.Join(opts.Hosts, ","), err)
+	return opts, config, nil
+}
+
+func (o Options) dialer() Dial {
+	if o.Dial != nil {
+		return o.Dial
 	}
-	return &Client{driver: driver, tls: config, hosts: opts.Hosts, dial: dial}, nil
+	return (&net.Dialer{}).DialContext
 }
 
 // Close ends all connections.

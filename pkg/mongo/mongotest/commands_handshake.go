@@ -28,7 +28,7 @@ func (s *Standin) greeting(r *request, primaryField string) bson.D {
 	if s.mongos() {
 		d = bson.D{{Key: primaryField, Value: true}, {Key: "msg", Value: "isdbgrid"}}
 	} else {
-		d = s.memberGreeting(r, primaryField)
+		d = s.describeSet(s.memberGreeting(r, primaryField), r.conn.raw.LocalAddr().String())
 	}
 	d = append(d, bson.D{
 		{Key: "maxBsonObjectSize", Value: int32(maxDocument)},

@@ -54,13 +54,10 @@ func (s *Standin) seedConfig() {
 		s.store.ensure(versionNS).put(bson.D{{Key: "_id", Value: int32(1)}, {Key: "minCompatibleVersion", Value: int32(5)},
 			{Key: "currentVersion", Value: int32(6)}, {Key: "clusterId", Value: primitive.NewObjectID()}})
 	}
-	for i, shard := range s.cfg.Shards {
-		name, at, ok := strings.Cut(shard, "/")
-		if !ok {
-			at = "localhost:" + describe(int32(27018+i))
-		}
+	for _, shard := range s.cfg.Shards {
+		name, _, _ := strings.Cut(shard, "/")
 		if s.store.find(shardsNS).get(name) == nil {
-			host := name + "/" + at
+			host := s.set(name).hostString()
 			s.store.ensure(shardsNS).put(bson.D{{Key: "_id", Value: name}, {Key: "host", Value: host}, {Key: "state", Value: int32(1)}})
 		}
 	}

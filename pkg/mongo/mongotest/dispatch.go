@@ -39,7 +39,7 @@ type command struct {
 func commandTable() map[string]*command {
 	out := map[string]*command{}
 	for _, list := range [][]*command{handshakeCommands(), sessionCommands(), readCommands(), writeCommands(), catalogCommands(), userCommands(),
-		roleCommands(), shardingCommands(), diagnosticCommands()} {
+		roleCommands(), shardingCommands(), diagnosticCommands(), setCommands()} {
 		for _, c := range list {
 			out[c.name] = c
 			for _, a := range c.aliases {

@@ -63,8 +63,11 @@ type Config struct {
 	// MaxConnections bounds the open connections; 0 means 10,000.
 	MaxConnections int
 	// Shards are the shards, NAME or NAME/HOST:PORT; nil means data and reports.
-	// Where no host is given nothing listens at the one that listShards tells.
+	// HOST:PORT is the only member; else Sets says who the members are.
 	Shards []string
+	// Sets are the replica sets behind the shards, by the shards' names; a shard without one has three members in three
+	// regions, and nobody there answers. A mongod that the first one names is a member of that.
+	Sets []ReplicaSet
 	// DataFile, when set, keeps the state over restarts: read at the start,
 	// replaced atomically a moment after a change and at Close.
 	DataFile string
@@ -159,6 +162,7 @@ func New(ctx context.Context, cfg Config) (*Standin, error) {
 	if cfg.MaxConnections == 0 {
 		cfg.MaxConnections = maxConnections
 	}
+	cfg.Sets = completeSets(cfg)
 	log := cfg.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
