@@ -52,6 +52,10 @@ charts: ## helm lint --strict, kubeconform and Pod Security on the charts' rende
 lint: ## golangci-lint with the import directions, gofmt, shellcheck
 	hack/verify-lint.sh
 
+.PHONY: conformance
+conformance: ## TestConformance and pkg/mongo as others run them on a real cluster: certificates of pki init, another process
+	hack/conformance
+
 .PHONY: generate
 generate: ## Rewrite golden files and the charts' READMEs
 	go test ./charts ./pkg/... -update

@@ -97,8 +97,30 @@ func newFacts(t *testing.T, srv *Server) *facts {
 	}
 	f.version, f.openssl = info.Version, info.OpenSSL.Running
 	t.Logf("server=%s standin=%t", info.Version, info.Standin)
-	t.Cleanup(func() { _ = f.admin.Database(f.db).Drop(context.WithoutCancel(t.Context())) })
+	t.Cleanup(func() { f.leaveNothing(t) }) // registered first, so it runs after what the parts clean up
 	return f
+}
+
+// leaveNothing drops the run's database and looks for anything else of this run.
+func (f *facts) leaveNothing(t *testing.T) {
+	ctx := context.WithoutCancel(t.Context())
+	if err := f.admin.Database(f.db).Drop(ctx); err != nil {
+		t.Error(err)
+	}
+	left := func(db string, cmd bson.D) {
+		var reply bson.Raw
+		if err := f.admin.Database(db).RunCommand(ctx, cmd).Decode(&reply); err != nil || strings.Contains(reply.String(), f.tag) {
+			t.Errorf("left on the cluster: %s, %v", reply, err)
+		}
+	}
+	left("$external", cmd("usersInfo", 1))
+	left("admin", cmd("usersInfo", 1))
+	left(f.db, cmd("rolesInfo", 1))
+	left("admin", cmd("listShards", 1))
+	left("admin", cmd("listDatabases", 1, field("nameOnly", true)))
+	if n, err := f.admin.Database("config").Collection("tags").CountDocuments(ctx, bson.D{field("ns", f.db+".zoned")}); err != nil || n != 0 {
+		t.Errorf("left in config.tags: %d, %v", n, err)
+	}
 }
 
 // before tells whether the server is older than a version.

@@ -77,6 +77,7 @@ func conformUsers(t *testing.T, f *facts) {
 		duplicate = 11000
 	}
 	none, unknown := field("roles", bson.A{}), f.dn("unknown")
+	defer func() { _ = f.run(t, "$external", cmd("dropUser", unknown)) }() // should a server take what this one refuses
 	create := func(more ...bson.E) error { return f.run(t, "$external", cmd("createUser", unknown, more...)) }
 	wantCode(t, f.run(t, "$external", cmd("createUser", dn, none)), duplicate, `User "`+dn+`@$external" already exists`)
 	wantCode(t, create(field("roles", bson.A{Role("nosuch", "admin")})), 31, "nosuch@admin")

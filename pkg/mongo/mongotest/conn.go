@@ -77,7 +77,7 @@ func (c *conn) receive() (message, func(), error) {
 	if _, err := io.ReadFull(c.tls, head[:1]); err != nil {
 		return message{}, nothing, err
 	}
-	if err := c.raw.SetReadDeadline(time.Now().Add(messageTimeout)); err != nil {
+	if err := c.raw.SetReadDeadline(time.Now().Add(c.server.cfg.patience)); err != nil {
 		return message{}, nothing, err
 	}
 	if _, err := io.ReadFull(c.tls, head[1:]); err != nil {
@@ -93,7 +93,7 @@ func (c *conn) receive() (message, func(), error) {
 	}
 	release, room := nothing, c.server.room
 	if size > smallMessage {
-		ctx, cancel := context.WithTimeout(c.server.ctx, messageTimeout)
+		ctx, cancel := context.WithTimeout(c.server.ctx, c.server.cfg.patience)
 		defer cancel()
 		if err := room.Acquire(ctx, int64(size)); err != nil {
 			return message{}, nothing, err
@@ -132,7 +132,7 @@ func (c *conn) answer(m message, release func()) bool {
 		c.server.log.Error("reply", "error", err)
 		return false
 	}
-	if err := c.raw.SetWriteDeadline(time.Now().Add(messageTimeout)); err != nil {
+	if err := c.raw.SetWriteDeadline(time.Now().Add(c.server.cfg.patience)); err != nil {
 		return false
 	}
 	_, err = c.tls.Write(reply)

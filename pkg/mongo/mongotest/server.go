@@ -71,6 +71,8 @@ type Config struct {
 	// DataFile, when set, keeps the state over restarts: read at the start,
 	// replaced atomically a moment after a change and at Close.
 	DataFile string
+	// patience bounds how long a peer may take over one message; 0 means a minute.
+	patience time.Duration
 	// Logger gets one line a refused connection and a failed snapshot; nil
 	// logs nothing.
 	Logger *slog.Logger
@@ -158,6 +160,9 @@ func New(ctx context.Context, cfg Config) (*Standin, error) {
 	}
 	if cfg.UserCache == 0 {
 		cfg.UserCache = userCacheInterval
+	}
+	if cfg.patience == 0 {
+		cfg.patience = messageTimeout
 	}
 	if cfg.MaxConnections == 0 {
 		cfg.MaxConnections = maxConnections

@@ -1,0 +1,68 @@
+package mongotest
+
+import (
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"io"
+	"testing"
+	"time"
+)
+
+// TestOneMessage: before a login only small messages are taken; a message that
+// was begun must come to an end.
+func TestOneMessage(t *testing.T) {
+	const patience = 300 * time.Millisecond
+	srv := Start(t, Options{Config: Config{patience: patience}})
+	large := cmd("ping", 1, field("filler", make([]byte, maxBeforeLogin)))
+	r := dialRaw(t, srv, srv.Hosts()[0], AdminDN)
+	r.ok("admin", cmd("ping", 1))
+	_, _ = r.c.Write(encodeOpMsg(t, "admin", large)) // refused by its header: the rest may meet a closed connection
+	if m, err := r.receive(); !ended(err) {
+		t.Errorf("a large message before the login: %v, %v", m, err)
+	}
+	r = dialLogin(t, srv, srv.Hosts()[0], AdminDN)
+	r.ok("admin", large)
+	r.ok("admin", cmd("ping", 1, field("filler", make([]byte, 4*smallMessage))))
+
+	<-time.After(2 * patience) // silence between messages is nobody's fault
+	r.ok("admin", cmd("ping", 1))
+	message := encodeOpMsg(t, "admin", cmd("ping", 1))
+	for _, sent := range [][]byte{message[:1], message[:headerLen], message[:len(message)-1]} {
+		slow := dialLogin(t, srv, srv.Hosts()[0], AdminDN)
+		if _, err := slow.c.Write(sent); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := slow.receive(); !ended(err) {
+			t.Errorf("%d bytes of a message: %v, %v", len(sent), m, err)
+		}
+	}
+	lying := dialLogin(t, srv, srv.Hosts()[0], AdminDN)
+	head := append([]byte{}, message[:headerLen]...)
+	binary.LittleEndian.PutUint32(head, maxMessage)
+	for range 20 { // more than all room together, if a length alone took some
+		other := dialLogin(t, srv, srv.Hosts()[0], AdminDN)
+		_, _ = other.c.Write(head)
+	}
+	lying.ok("admin", cmd("ping", 1))
+}
+
+// TestManyConnections: above the limit a connection is closed at once, and one
+// that ends makes room.
+func TestManyConnections(t *testing.T) {
+	srv := Start(t, Options{Config: Config{MaxConnections: 2}})
+	first, second := dialRaw(t, srv, srv.Hosts()[0], AdminDN), dialRaw(t, srv, srv.Hosts()[0], AdminDN)
+	first.ok("admin", cmd("ping", 1))
+	if _, err := tls.Dial("tcp", srv.Hosts()[0], srv.TLSConfig(AdminDN)); !errors.Is(err, io.EOF) && !ended(err) {
+		t.Errorf("a third connection: %v", err)
+	}
+	_ = first.c.Close()
+	within(t, 10*time.Second, "room for another", func() bool {
+		c, err := tls.Dial("tcp", srv.Hosts()[0], srv.TLSConfig(AdminDN))
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
+	second.ok("admin", cmd("ping", 1))
+}
