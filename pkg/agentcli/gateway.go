@@ -109,12 +109,12 @@ func (o *gatewayOptions) complete() error {
 	if !slices.Contains([]int{0, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect}, o.redirect) {
 		problems = append(problems, fmt.Errorf("--redirect %d is none of 302, 307, 308", o.redirect))
 	}
-	o.config.ZoneURLs, o.config.Redirect = map[string]string{}, o.redirect
+	o.config.ZoneURLs, o.config.ZoneNames, o.config.Redirect = map[string]string{}, map[string]string{}, o.redirect
 	for name, address := range o.zoneURLs {
 		if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 			problems = append(problems, fmt.Errorf("--zone-url %s: %q is not an http or https URL", name, address))
 		}
-		o.config.ZoneURLs[zone.Key(name)] = address
+		o.config.ZoneURLs[zone.Key(name)], o.config.ZoneNames[zone.Key(name)] = address, name
 	}
 	if o.drain < 0 {
 		problems = append(problems, fmt.Errorf("--drain %s is negative", o.drain))

@@ -87,13 +87,18 @@ func (o *drillOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	started := o.f.Now()
+	base := o.base(started)
+	if err := writable(base); err != nil {
+		return err
+	}
 	if err := o.f.confirm(ctx, o.yes, fmt.Sprintf("Zone %s stops serving, zone %s takes over, and after %s the other way round. Go on?", home, away, o.stay)); err != nil {
 		return err
 	}
 	watch := failover.NewWatch(ctx, drillEvery, gates)
 	defer watch.Stop()
 	report := &failover.DrillReport{
-		APIVersion: environment.APIVersion, Kind: "DrillReport", Environment: op.env.ID, By: o.f.who(), Started: o.f.Now(),
+		APIVersion: environment.APIVersion, Kind: "DrillReport", Environment: op.env.ID, By: o.f.who(), Started: started,
 		Home: home, Away: away, Path: o.path, EverySecs: drillEvery.Seconds(), Legs: []failover.Leg{},
 	}
 	drill := &failover.Drill{
@@ -103,7 +108,7 @@ func (o *drillOptions) run(ctx context.Context) error {
 	began := time.Now()
 	err = drill.Run(ctx, report)
 	report.Seconds = time.Since(began).Seconds()
-	if writeErr := o.write(report); err == nil {
+	if writeErr := o.write(report, base); err == nil {
 		err = writeErr
 	}
 	return err
@@ -136,7 +141,7 @@ func (o *drillOptions) away(op *operation, home string) (string, error) {
 	}
 	z, err := findZone(op.env, o.to)
 	if err == nil && z.Name == home {
-		err = usagef("zone %s serves now: --to names the zone to go to", home)
+		err = hint.Wrap(usagef("zone %s serves now: --to names the zone to go to", home), "kubectl aporeto drill --to ZONE; kubectl aporeto zone list")
 	}
 	return z.Name, err
 }
@@ -161,15 +166,33 @@ func (o *drillOptions) gates(ctx context.Context, op *operation, home, away stri
 	return gates, nil
 }
 
-// write prints the report and writes its two files.
-func (o *drillOptions) write(report *failover.DrillReport) error {
+// base is the report's file without .json and .txt.
+func (o *drillOptions) base(started time.Time) string {
 	base := o.report
 	if base == "" {
-		base = "drill-" + report.Started.UTC().Format("20060102T150405Z")
+		base = "drill-" + started.UTC().Format("20060102T150405Z")
 	}
 	if !filepath.IsAbs(base) {
 		base = filepath.Join(o.f.WorkDir, base)
 	}
+	return base
+}
+
+// writable refuses a report that could not be written, before anything is moved for it.
+func writable(base string) error {
+	file, err := os.CreateTemp(filepath.Dir(base), "."+filepath.Base(base)+"-*")
+	if err != nil {
+		return hint.Wrap(fmt.Errorf("the report could not be written: %w", err), "name a file in a folder that is there and writable: --report FILE")
+	}
+	file.Close()
+	if err := os.Remove(file.Name()); err != nil {
+		return fmt.Errorf("try to write the report: %w", err)
+	}
+	return nil
+}
+
+// write prints the report and writes its two files.
+func (o *drillOptions) write(report *failover.DrillReport, base string) error {
 	data, err := json.MarshalIndent(report, "", "    ")
 	if err != nil {
 		return fmt.Errorf("write report: %w", err)

@@ -71,7 +71,7 @@ func (o *failoverOptions) run(ctx context.Context) error {
 	}
 	seen := op.observe(ctx)
 	if seen.Database == nil {
-		return fmt.Errorf("read the lease: %w", seen.DatabaseErr)
+		return hint.Wrap(fmt.Errorf("read the lease: %w", seen.DatabaseErr), "kubectl aporeto maintenance status")
 	}
 	already, err := failover.CheckLease(seen.Database.Lease, zone.Key(to.Name), op.zoneName)
 	if err != nil {
@@ -144,12 +144,13 @@ func (o *failoverOptions) awaitRecord(ctx context.Context, op *operation, to zon
 		}
 	}
 	endpoint := op.text(n, values.AutoMaintenance, "endpoint")
-	if endpoint == "" {
-		return nil // nothing watches a record in this environment
-	}
 	address := op.text(n, values.Global, "public", "api")
 	if address != "" {
 		address = ", at " + address
+	}
+	if endpoint == "" {
+		fmt.Fprintf(o.f.IO.Out, "clients must be led to zone %s%s; no record is watched here, for auto-maintenance.endpoint is not set\n", to.Name, address)
+		return nil
 	}
 	fmt.Fprintf(o.f.IO.Out, "the record of %s must point at zone %s%s; until then clients get 423 where it points now\n", endpoint, to.Name, address)
 	if o.noWaitDNS {

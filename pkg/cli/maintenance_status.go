@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -58,7 +60,10 @@ func (o *maintenanceStatusOptions) run(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := o.show(st); err != nil || !o.watch {
+		switch err := o.show(st); {
+		case o.watch && errors.Is(err, errNothingRead):
+			o.f.say("warning: " + err.Error()) // who watches wants to see it come back
+		case err != nil || !o.watch:
 			return err
 		}
 		select {
@@ -92,6 +97,8 @@ func (o *maintenanceStatusOptions) show(st failover.Status) error {
 	return nothingRead(st)
 }
 
+var errNothingRead = errors.New("nothing could be read: neither MongoDB nor any zone answers from here")
+
 // nothingRead is the error of a status in which everything is unknown.
 func nothingRead(st failover.Status) error {
 	for _, z := range st.Zones {
@@ -99,10 +106,10 @@ func nothingRead(st failover.Status) error {
 			return nil
 		}
 	}
-	if st.Lease != nil {
+	if st.Lease != nil || slices.ContainsFunc(st.Findings, func(f failover.Finding) bool { return f.Code == failover.NoLease }) {
 		return nil
 	}
-	return fmt.Errorf("nothing could be read: neither MongoDB nor any zone answers from here")
+	return errNothingRead
 }
 
 func printStatus(w io.Writer, st failover.Status) error {

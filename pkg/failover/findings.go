@@ -1,12 +1,14 @@
 package failover
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/zone"
 )
 
@@ -29,6 +31,9 @@ type Finding struct {
 	Text  string `json:"text"`
 }
 
+// NoLease is the code of the finding that MongoDB answers and has no lease for this environment.
+const NoLease = "no-lease"
+
 // silence is how long a job may write nothing before it counts as dead. A CronJob's runs touch end to end, but pods take time to start.
 const silence = 2 * time.Minute
 
@@ -49,9 +54,12 @@ func (f *finder) add(level Level, code, zoneName, format string, args ...any) {
 
 func findings(o Observation, st Status) []Finding {
 	f := &finder{o: o, st: st, found: []Finding{}}
-	if o.Database == nil {
+	switch {
+	case errors.Is(o.DatabaseErr, mongo.ErrNoLease):
+		f.add(Critical, NoLease, "", "%v; until it is made (kubectl aporeto deploy --all-zones) no gateway opens", o.DatabaseErr)
+	case o.Database == nil:
 		f.add(Warning, "database-unknown", "", "MongoDB was not read from here, so the lease and the intents are unknown: %v", o.DatabaseErr)
-	} else {
+	default:
 		f.lease()
 		f.intents()
 	}

@@ -117,7 +117,8 @@ func (s *Switch) order(ctx context.Context, doc lease.Document, records []lease.
 		default:
 			return nil
 		}
-		_, outcome, err := s.Lease.Write(ctx, lease.CloseWrite(doc, s.To, basis, s.Nonce()))
+		// Not interrupted: half a second later it is known whether the order stands.
+		_, outcome, err := s.Lease.Write(context.WithoutCancel(ctx), lease.CloseWrite(doc, s.To, basis, s.Nonce()))
 		if outcome == lease.Applied {
 			return nil
 		}

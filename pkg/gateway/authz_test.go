@@ -29,6 +29,7 @@ func TestAuthz(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, http.NotFoundHandler(), func(c *Config) {
 		c.ZoneURLs, c.Redirect = map[string]string{"east": "https://east.example.com/"}, http.StatusTemporaryRedirect
+		c.ZoneNames = map[string]string{"east": "East"}
 	})
 	browser := []string{"Accept", "text/html"}
 	type check struct {
@@ -81,7 +82,7 @@ func TestAuthz(t *testing.T) {
 		{"GET", "/authz", append([]string{"X-Forwarded-Uri", "https://evil"}, browser...), 307, "https://east.example.com/"},
 		{"GET", "/authz?lockedcode=403", browser, 403, ""},
 	})
-	if w := l.ask(t, "GET", "/authz"); !strings.Contains(w.Body.String(), "east") || !strings.Contains(w.Header().Get("Link"), "https://east.example.com/") {
+	if w := l.ask(t, "GET", "/authz"); !strings.Contains(w.Body.String(), "the active zone is East at https://east.example.com/.") || !strings.Contains(w.Header().Get("Link"), "https://east.example.com/") {
 		t.Errorf("the refusal does not name the active zone: %v %s", w.Header(), w.Body)
 	}
 	for code, want := range map[string]float64{"200": 5, "423": 5} {

@@ -31,6 +31,7 @@ type Config struct {
 	CertHeader  string                           // header that carries a client's certificate to https upstreams; "" for none
 	UpstreamCA  *x509.CertPool                   // verifies https upstreams; nil means the system's roots
 	ZoneURLs    map[string]string                // zone key → public URL; a 423 names the active zone's
+	ZoneNames   map[string]string                // zone key → name as people write it, for as many as are known
 	Redirect    int                              // 3xx that sends browsers to the active zone; 0 means none
 	Lease       lease.Config
 	Linger      time.Duration // for how long a stopping replica goes on as before, while load balancers forget it

@@ -31,13 +31,14 @@ const retryAfter = "5"
 type refusal struct {
 	zone     string
 	urls     map[string]string  // zone key → public URL, for as many zones as have one
+	names    map[string]string  // zone key → name as people write it
 	redirect int                // status code that sends browsers to the active zone; 0 means the page
 	page     *template.Template // for browsers
 }
 
 func newRefusal(cfg Config) *refusal {
 	return &refusal{
-		zone: cfg.Zone, urls: cfg.ZoneURLs, redirect: cfg.Redirect, page: template.Must(template.New("maintenance").Parse(maintenancePage)),
+		zone: cfg.Zone, urls: cfg.ZoneURLs, names: cfg.ZoneNames, redirect: cfg.Redirect, page: template.Must(template.New("maintenance").Parse(maintenancePage)),
 	}
 }
 
@@ -69,6 +70,9 @@ func (f *refusal) refuse(w http.ResponseWriter, r *http.Request, v lease.View, h
 		elsewhere = v.Holder
 	}
 	url := f.urls[elsewhere]
+	if name := f.names[elsewhere]; name != "" {
+		elsewhere = name
+	}
 	if url != "" {
 		h.Set("Link", "<"+url+`>; rel="alternate"`)
 	}

@@ -14,6 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/mongo/readconcern"
 	"go.mongodb.org/mongo-driver/mongo/writeconcern"
 
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
 )
 
@@ -25,7 +26,7 @@ const (
 )
 
 // ErrNoLease means that the environment's lease document does not exist: nobody has bootstrapped this database.
-var ErrNoLease = errors.New("the lease document does not exist")
+var ErrNoLease = hint.New("this environment has no lease in MongoDB: nothing was ever deployed with it, or this is another database", "kubectl aporeto deploy --all-zones makes it")
 
 // LeaseStore reads and conditionally writes one environment's lease. Every write is one findAndModify with write concern majority whose
 // filter matches exactly what pkg/lease says: 4.0 has no pipeline updates.
