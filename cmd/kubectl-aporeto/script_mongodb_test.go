@@ -16,11 +16,16 @@ func startMongoDB(ts *testscript.TestScript, neg bool, args []string) {
 	noAdmin := flags.Bool("no-admin", false, "without the admin's user")
 	dialect := flags.String("dialect", "4.0", "server version")
 	routers := flags.Int("routers", 1, "routers")
+	cert := flags.String("cert", "", "certificate and key of the routers, instead of the environment's")
+	pass := flags.String("pass", "", "file with the passphrase of that key")
 	if neg || flags.Parse(args) != nil || flags.NArg() > 0 {
-		ts.Fatalf("usage: mongodb [-no-admin] [-dialect VERSION] [-routers N]")
+		ts.Fatalf("usage: mongodb [-no-admin] [-dialect VERSION] [-routers N] [-cert FILE -pass FILE]")
 	}
-	ts.Check(ts.Exec("kubectl-aporeto", "value", "get", "global.certs.mongodb.router.pass"))
-	certificate, err := mongotest.ParseCertKey([]byte(ts.ReadFile("certs/mongodb-router-full.pem")), []byte(strings.TrimSpace(ts.ReadFile("stdout"))))
+	if *cert == "" {
+		ts.Check(ts.Exec("kubectl-aporeto", "value", "get", "global.certs.mongodb.router.pass"))
+		*cert, *pass = "certs/mongodb-router-full.pem", "stdout"
+	}
+	certificate, err := mongotest.ParseCertKey([]byte(ts.ReadFile(*cert)), []byte(strings.TrimSpace(ts.ReadFile(*pass))))
 	ts.Check(err)
 	config := mongotest.Config{
 		Dialect: mongotest.Dialect(*dialect), Certificate: certificate, ClientCAs: []byte(ts.ReadFile("certs/ca-chain-system.pem")),

@@ -28,10 +28,10 @@ func TestMain(m *testing.M) {
 // which starts an API server that knows the namespace kube-system, with that UID, and, with FILE, a gateway that answers with FILE's
 // content (the word NONCE in it becomes the question's nonce), and adds it to $KUBECONFIG; the first one becomes the current context.
 //
-//	mongodb [-no-admin] [-dialect VERSION] [-routers N]
+//	mongodb [-no-admin] [-dialect VERSION] [-routers N] [-cert FILE -pass FILE]
 //
 // which starts a stand-in of MongoDB with the certificates of the environment in the current folder (after pki init), and
-// puts its routers into $MONGODB as global.database.mongo.host wants them.
+// puts its routers into $MONGODB as global.database.mongo.host wants them. With -cert the routers show another certificate.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           filepath.Join("..", "..", "pkg", "cli", "testdata", "script"),

@@ -1,7 +1,8 @@
 // Command mongo-standin serves pkg/mongo/mongotest: a stand-in for the routers
 // of a sharded MongoDB cluster, for the sandbox, where no server can be
 // installed. docs/mongodb-standin.md says what it can do. It runs until SIGINT
-// or SIGTERM and keeps its state in --data, when given.
+// or SIGTERM and keeps its state in --data, when given. On SIGHUP it reads its
+// certificate again and restarts its routers with it, one after the other.
 package main
 
 import (
@@ -18,6 +19,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo/mongotest"
 )
@@ -138,8 +140,48 @@ func runProgram(ctx context.Context, args []string, stderr io.Writer) error {
 		s.Serve(l)
 		log.Info("listening", "address", l.Addr().String(), "dialect", o.dialect)
 	}
-	<-ctx.Done()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-hangup:
+			if err := restart(ctx, o, s, len(listeners), log); err != nil {
+				log.Error("restart", "error", err) // the routers that were not reached go on as they are
+			}
+		}
+	}
 	return s.Close()
+}
+
+// How a careful operator restarts routers: each is away for a moment, and the next one waits until clients have found it again.
+const (
+	away    = 500 * time.Millisecond
+	between = 3 * time.Second
+)
+
+// restart gives the routers the certificate that the files hold now, one router after the other.
+func restart(ctx context.Context, o settings, s *mongotest.Standin, routers int, log *slog.Logger) error {
+	var cfg mongotest.Config
+	if err := loadTLS(o, &cfg); err != nil {
+		return err
+	}
+	for i := range routers {
+		if i > 0 {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(between):
+			}
+		}
+		if err := s.Restart(ctx, i, cfg.Certificate, away); err != nil {
+			return err
+		}
+		log.Info("restarted", "router", i, "certificate", cfg.Certificate.Leaf.Subject.String())
+	}
+	log.Info("all routers restarted")
+	return nil
 }
 
 func loadTLS(o settings, cfg *mongotest.Config) error {

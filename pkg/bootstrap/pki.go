@@ -45,6 +45,8 @@ type Certificates struct {
 	mu        sync.Mutex
 	opened    map[string]*pki.CA
 	announced bool // the custom CA was
+	overlap   bool // that former CAs are trusted was said
+	raised    bool // the generation was, by this call of Ensure
 }
 
 // Desired is what Ensure aims at besides the environment itself.
@@ -89,6 +91,11 @@ func (c *Certificates) Ensure(ctx context.Context, want Desired) ([]Change, erro
 	if err := checkNames(leaves, want.Force); err != nil {
 		return nil, err
 	}
+	c.raised = false
+	recorded, err := c.recordedTrust() // before new CAs are made: those nobody has trusted yet
+	if err != nil {
+		return nil, err
+	}
 	changes, err := c.ensureAuthorities(ctx)
 	if err != nil {
 		return changes, err
@@ -100,7 +107,12 @@ func (c *Certificates) Ensure(ctx context.Context, want Desired) ([]Change, erro
 			return changes, err
 		}
 	}
-	more, err := c.ensureLeaves(ctx, leaves, want.Force)
+	more, err := c.ensureTrust(recorded)
+	changes = append(changes, more...)
+	if err != nil {
+		return changes, err
+	}
+	more, err = c.ensureLeaves(ctx, leaves, want.Force)
 	changes = append(changes, more...)
 	if err != nil {
 		return changes, err
@@ -314,8 +326,11 @@ func (c *Certificates) makePassphrases(keys []string) error {
 }
 
 // raiseGeneration makes the pods that hold a certificate which is about to be replaced start again at the next deploy. It comes before
-// the replacement, so that a killed run counts once too often and never once too little.
+// the replacement, so that a killed run counts once too often and never once too little. One call of Ensure raises it once.
 func (c *Certificates) raiseGeneration() ([]Change, error) {
+	if c.raised {
+		return nil, nil
+	}
 	data, err := c.Files.ReadOptional(environment.File)
 	if err != nil {
 		return nil, err
@@ -328,6 +343,6 @@ func (c *Certificates) raiseGeneration() ([]Change, error) {
 	if err := c.Files.Write(environment.File, edited, 0o644); err != nil {
 		return nil, err
 	}
-	c.Environment.CertificateGeneration = next
+	c.Environment.CertificateGeneration, c.raised = next, true
 	return []Change{{Name: fmt.Sprintf("certificates.generation to %d", next), Action: "raised", Reason: "pods start again with the new certificates at the next deploy"}}, nil
 }

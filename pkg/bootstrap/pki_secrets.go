@@ -30,42 +30,6 @@ const (
 	Maintenance = "maintenance"
 )
 
-// MongoTrust returns what verifies the MongoDB routers, in PEM: certs/mongodb-custom-ca.pem where the user dropped one in, which is
-// announced with its CN, else the environment's ca-chain-system.pem. A custom CA that is no CA certificate is refused.
-func (c *Certificates) MongoTrust() ([]byte, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.mongoTrust()
-}
-
-func (c *Certificates) mongoTrust() ([]byte, error) {
-	custom, err := c.Files.ReadOptional(pemFile(pki.CustomCA))
-	if err != nil {
-		return nil, err
-	}
-	if custom == nil {
-		return c.systemChain()
-	}
-	certs, err := pki.ParseCertificates(custom)
-	if err != nil {
-		return nil, hint.Wrap(fmt.Errorf("%q: %w", pemFile(pki.CustomCA), err), "put the CA of your MongoDB routers there in PEM form, or remove the file")
-	}
-	for _, cert := range certs {
-		if !cert.IsCA {
-			return nil, hint.Wrap(fmt.Errorf("%q: %s is not a CA's certificate", pemFile(pki.CustomCA), pki.Name(cert)),
-				"put the CA that signed the routers' certificates there, not a router's certificate")
-		}
-		if c.Now().After(cert.NotAfter) {
-			return nil, hint.Wrap(fmt.Errorf("%q: %s expired at %s", pemFile(pki.CustomCA), pki.Name(cert), cert.NotAfter.UTC().Format("2006-01-02")), "replace the file")
-		}
-	}
-	if !c.announced {
-		c.announced = true
-		c.Notify(fmt.Sprintf("using the provided custom CA for the MongoDB routers with CN:%s (%s)", certs[0].Subject.CommonName, pemFile(pki.CustomCA)))
-	}
-	return pki.EncodeCertificates(certs...), nil
-}
-
 // systemChain is ca-chain-system.pem's content, from the certificates it is made of.
 func (c *Certificates) systemChain() ([]byte, error) {
 	chain, err := c.chain(pki.SystemCA)
@@ -117,7 +81,7 @@ func (c *Certificates) openLeaf(name, passphraseKey string) (certPEM, keyPEM []b
 func (c *Certificates) ServiceSecret(service string, serverNames []string, existing map[string][]byte) (data map[string][]byte, reissued string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	trust, err := c.mongoTrust()
+	trust, err := c.trust()
 	if err != nil {
 		return nil, "", err
 	}
@@ -130,7 +94,7 @@ func (c *Certificates) ServiceSecret(service string, serverNames []string, exist
 	if err != nil {
 		return nil, "", fmt.Errorf("certificate of service %q: %w", service, err)
 	}
-	return secretData(pair, trust, true), reissued, nil
+	return secretData(pair, trust.PEM(), true), reissued, nil
 }
 
 // reuseOrIssue returns the pair in existing while it is what req asks for, else a new one and why.
@@ -170,7 +134,7 @@ func secretData(pair pki.Pair, trust []byte, full bool) map[string][]byte {
 func (c *Certificates) ZoneSecret(kind, zoneName string) (map[string][]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	trust, err := c.mongoTrust()
+	trust, err := c.trust()
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +142,7 @@ func (c *Certificates) ZoneSecret(kind, zoneName string) (map[string][]byte, err
 	if err != nil {
 		return nil, err
 	}
-	data := secretData(pki.Pair{CertPEM: cert, KeyPEM: key}, trust, true)
+	data := secretData(pki.Pair{CertPEM: cert, KeyPEM: key}, trust.PEM(), true)
 	if kind == Gateway {
 		data[SecretSystemCA], err = c.systemChain()
 	}

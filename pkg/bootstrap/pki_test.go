@@ -165,7 +165,7 @@ func TestEnsureReissuesExactlyWhatChanged(t *testing.T) {
 	now := time.Now()
 	d := newDisk()
 	first := ensure(t, open(t, d, now, "a"), hosts)
-	want := "issued ca-root, issued ca-signing-system, issued ca-public, written certs/ca-chain-system.pem, written certs/ca-chain-public.pem, " +
+	want := "issued ca-root, issued ca-signing-system, issued ca-public, written certs/ca-chain-system.pem, written certs/ca-chain-public.pem, written certs/mongodb-trust.pem, " +
 		"issued mongodb-admin, issued mongodb-router, issued gateway-a, issued maintenance-a"
 	if first != want {
 		t.Errorf("first run: %s", first)
@@ -420,40 +420,5 @@ func TestSecretsOfADeployment(t *testing.T) {
 	d.files["certs/public/a/tls.key"] = squall[SecretKey]
 	if _, _, err := c.PublicSecret(z, nil, nil); err == nil {
 		t.Error("a foreign key passes")
-	}
-}
-
-func TestCustomCA(t *testing.T) {
-	t.Parallel()
-	now := time.Now()
-	d := newDisk()
-	ensure(t, open(t, d, now), hosts)
-	key, err := pki.NewKey(pki.ECDSA, rand.Reader)
-	must(t, err)
-	ca, err := pki.IssueCA(nil, key, pki.CARequest{Subject: pki.Subject{CommonName: "Customer DB CA"}, Lifetime: time.Hour}, now, rand.Reader)
-	must(t, err)
-	for name, data := range map[string][]byte{"truncated": ca[:100], "leaf": d.files["certs/mongodb-router-cert.pem"], "empty": {}} {
-		d.files["certs/mongodb-custom-ca.pem"] = append([]byte{}, data...)
-		if name == "empty" {
-			d.files["certs/mongodb-custom-ca.pem"] = []byte("\n")
-		}
-		if _, err := open(t, d, now).MongoTrust(); err == nil || hint.Of(err) == "" {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	d.files["certs/mongodb-custom-ca.pem"] = ca
-	c := open(t, d, now)
-	var said []string
-	c.Notify = func(s string) { said = append(said, s) }
-	for range 2 {
-		if trust, err := c.MongoTrust(); err != nil || !bytes.Equal(trust, ca) {
-			t.Errorf("trust: %v", err)
-		}
-	}
-	if len(said) != 1 || !strings.Contains(said[0], "CN:Customer DB CA") {
-		t.Errorf("said %q", said)
-	}
-	if secret, _, err := c.ServiceSecret("squall", nil, nil); err != nil || !bytes.Equal(secret[SecretCA], ca) {
-		t.Errorf("the service does not trust the custom CA: %v", err)
 	}
 }

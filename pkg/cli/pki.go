@@ -25,7 +25,7 @@ Keys there are encrypted; the passphrases are in secrets.yaml.age, encrypted to 
 directory can be kept in git. Your age identity opens them: $APORETO_AGE_IDENTITY, or kubectl-aporeto/age-identity.txt in your
 configuration directory. Passphrases may also come from a YAML file named in $APORETO_SECRETS_FILE, or one by one from variables such as
 $APORETO_SECRET_GLOBAL_CERTS_CA_SYSTEM_PASS. They are never taken from the command line.`,
-		newPKIInitCmd(f), newPKIRegenCmd(f), newPKICheckCmd(f), newPKIIssueCmd(f), newPKIEncryptCmd(f), newPKIDecryptCmd(f))
+		newPKIInitCmd(f), newPKIRegenCmd(f), newPKICheckCmd(f), newPKITrustCmd(f), newPKIIssueCmd(f), newPKIEncryptCmd(f), newPKIDecryptCmd(f))
 }
 
 // secrets returns the environment's passphrases; nothing is read yet.

@@ -21,6 +21,7 @@ const (
 	SystemChain = "ca-chain-system" // System CA and root: what routers trust for clients
 	PublicChain = "ca-chain-public" // Public CA and root: what clients of the default public certificates trust
 	CustomCA    = "mongodb-custom-ca"
+	TrustBundle = "mongodb-trust" // what clients trust routers by: the record of it, former CAs included until they are dropped
 )
 
 // Lives are the lifetimes of new certificates.

@@ -74,10 +74,21 @@ func (b *books) database() string { return b.entries.Database().Name() }
 func (b *books) write(ctx context.Context, zone, method, path string) (string, int64, error) {
 	id := primitive.NewObjectID()
 	entry := bson.D{{Key: "_id", Value: id}, {Key: "zone", Value: zone}, {Key: "method", Value: method}, {Key: "path", Value: path}, {Key: "at", Value: time.Now()}}
-	if _, err := b.entries.InsertOne(ctx, entry); err != nil {
+	err := again(ctx, func() error {
+		_, err := b.entries.InsertOne(ctx, entry)
+		if mongo.IsDuplicateKeyError(err) {
+			return nil // the id is this request's alone: an attempt whose answer was lost had stored it
+		}
+		return err
+	})
+	if err != nil {
 		return "", 0, fmt.Errorf("insert entry: %w", err)
 	}
-	count, err := b.entries.EstimatedDocumentCount(ctx)
+	var count int64
+	err = again(ctx, func() (err error) {
+		count, err = b.entries.EstimatedDocumentCount(ctx)
+		return err
+	})
 	if err != nil {
 		return "", 0, fmt.Errorf("count entries: %w", err)
 	}
@@ -91,14 +102,37 @@ func (b *books) read(ctx context.Context, id string) (zone string, found bool, e
 		return "", false, nil //nolint:nilerr // what cannot be an id is the id of nothing
 	}
 	var entry struct{ Zone string }
-	err = b.entries.FindOne(ctx, bson.D{{Key: "_id", Value: key}}).Decode(&entry)
-	if errors.Is(err, mongo.ErrNoDocuments) {
-		return "", false, nil
-	}
+	err = again(ctx, func() error {
+		err := b.entries.FindOne(ctx, bson.D{{Key: "_id", Value: key}}).Decode(&entry)
+		if found = err == nil; errors.Is(err, mongo.ErrNoDocuments) {
+			return nil
+		}
+		return err
+	})
 	if err != nil {
 		return "", false, fmt.Errorf("find entry: %w", err)
 	}
-	return entry.Zone, true, nil
+	return entry.Zone, found, nil
+}
+
+// pause is between two attempts; a router that restarts is away for longer.
+const pause = 50 * time.Millisecond
+
+// again repeats an operation that may be done twice until the database has answered it, or ctx ends. The driver by itself repeats once,
+// and not at all where it cannot make a connection, as to a router that has just gone away.
+func again(ctx context.Context, operation func() error) error {
+	for {
+		err := operation()
+		var answer mongo.ServerError
+		if err == nil || errors.As(err, &answer) && !answer.HasErrorLabel("NetworkError") {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
 }
 
 // close ends the connections; there is nothing to lose by then.

@@ -103,3 +103,14 @@ func (l *ledger) socket(conn *websocket.Conn) {
 		}
 	}
 }
+
+// closing ends every connection with the answer to its next request once ctx has ended. Closing idle ones from this side would lose
+// the request that is on its way to one.
+func closing(ctx context.Context, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ctx.Err() != nil {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -63,7 +63,7 @@ func serve(ctx context.Context, log *slog.Logger, zone string, books *books) err
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	s := &http.Server{Handler: newHandler(zone, books, log), ReadHeaderTimeout: 5 * time.Second}
+	s := &http.Server{Handler: closing(ctx, newHandler(zone, books, log)), ReadHeaderTimeout: 5 * time.Second}
 	log.Info("ledger serves", "address", listenAddress, "zone", zone, "database", books.database())
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
@@ -72,7 +72,6 @@ func serve(ctx context.Context, log *slog.Logger, zone string, books *books) err
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	s.SetKeepAlivesEnabled(false) // who asks again asks another one
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve: %w", err)

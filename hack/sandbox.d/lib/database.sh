@@ -19,6 +19,7 @@ database_start() {
   mkdir -p "$dir"
   database_stop
   database_passphrase "$env"
+  cp "$certs/mongodb-router-full.pem" "$dir/router-full.pem"
   if real_mongodb_installed; then
     # shellcheck source=mongodb.sh
     . "$PARTS/lib/mongodb.sh"
@@ -78,7 +79,7 @@ standin_start() {
   local dir=$STATE/database port
   build_program ./hack/mongo-standin mongo-standin
   database_spawn standin "$CACHE/dev/mongo-standin" --listen "$(database_routers)" \
-    --tls-cert-key "$1/mongodb-router-full.pem" --tls-cert-key-pass-file "$dir/router.pass" --tls-ca "$1/ca-chain-system.pem" \
+    --tls-cert-key "$dir/router-full.pem" --tls-cert-key-pass-file "$dir/router.pass" --tls-ca "$1/ca-chain-system.pem" \
     --dialect "${MONGO_STANDIN_DIALECT:-4.0}" --data "$dir/data.bson" --control "$dir/control.sock" --admin-user CN=mongodb-admin,OU=users,O=mongodb
   for port in "${DB_ROUTER_PORTS[@]}"; do database_wait standin "$port"; done
   echo "stand-in, dialect ${MONGO_STANDIN_DIALECT:-4.0}" > "$dir/kind"
@@ -93,6 +94,38 @@ database_election() {
   "$CACHE/dev/mongo-standin" --tell "$STATE/database/control.sock" election "${1}s"
   echo "database: no primary for $1 s"
 }
+
+# database_routers_restart FILE [PASSFILE] : the routers, and only they, get another certificate, while at most one is away.
+database_routers_restart() {
+  local dir=$STATE/database full pass=/dev/null
+  require_up
+  full=$(readlink -e "$1") || fail "there is no file \"$1\""
+  [ $# -eq 1 ] || pass=$(readlink -e "$2") || fail "there is no file \"$2\""
+  [ -e "$dir/environment" ] || fail "the database is not started" "hack/sandbox database ENVDIR"
+  (umask 077 && cat "$pass" > "$dir/router.pass" && cat "$full" > "$dir/router-full.pem")
+  if [ -e "$dir/standin.pid" ]; then
+    standin_restart_routers
+  else
+    # shellcheck source=mongodb.sh
+    . "$PARTS/lib/mongodb.sh"
+    mongodb_restart_routers
+  fi
+  rm -f "$dir/router.pass"
+  echo "database: routers restarted with the certificate of $full"
+}
+
+# standin_restart_routers : it does so by itself on SIGHUP, and says when it is done.
+standin_restart_routers() {
+  local dir=$STATE/database pid before
+  pid=$(running "$dir/standin.pid") || fail "the stand-in does not run" "its log is $dir/standin.log"
+  before=$(grep -c 'all routers restarted' "$dir/standin.log" || true)
+  kill -HUP "$pid"
+  wait_until 60 standin_restarted "$before" && return
+  tail -n 10 "$dir/standin.log" >&2
+  fail "the routers did not restart" "the stand-in's log is $dir/standin.log"
+}
+
+standin_restarted() { [ "$(grep -c 'all routers restarted' "$STATE/database/standin.log")" -gt "$1" ]; }
 
 # database_stop : routers first, by their records; the data stays.
 database_stop() {

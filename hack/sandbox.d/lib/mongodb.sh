@@ -32,26 +32,43 @@ mongodb_start() {
   echo "MongoDB $(mongod --version | awk 'NR == 1 { print $3 }')" > "$dir/kind"
 }
 
-# mongodb_certificates CERTS : the servers need the key without its passphrase, or the passphrase in every configuration.
-mongodb_certificates() (
+# mongodb_certificates CERTS : members and, to begin with, routers show the environment's certificate.
+mongodb_certificates() {
+  mongodb_plain member.pem
+  cp "$STATE/database/member.pem" "$STATE/database/router.pem"
+  cp "$1/ca-chain-system.pem" "$STATE/database/ca.pem"
+}
+
+# mongodb_plain NAME : router-full.pem as a server takes it: the key without its passphrase (or the passphrase would have to be in
+# every configuration), then every certificate of the file, the leaf and its issuer.
+mongodb_plain() (
   umask 077
   dir=$STATE/database
-  openssl pkey -in "$1/mongodb-router-full.pem" -passin "file:$dir/router.pass" -out "$dir/member.pem.new" ||
-    fail "the router's key cannot be decrypted"
-  # Every certificate of the file: the leaf and its issuer.
+  openssl pkey -in "$dir/router-full.pem" -passin "file:$dir/router.pass" -out "$dir/$1.new" || fail "the router's key cannot be decrypted"
   awk '/-----BEGIN CERTIFICATE-----/ { inside = 1 } inside { print } /-----END CERTIFICATE-----/ { inside = 0 }' \
-    "$1/mongodb-router-full.pem" >> "$dir/member.pem.new"
-  mv "$dir/member.pem.new" "$dir/member.pem"
-  cp "$1/ca-chain-system.pem" "$dir/ca.pem"
+    "$dir/router-full.pem" >> "$dir/$1.new"
+  mv "$dir/$1.new" "$dir/$1"
 )
 
-# mongodb_net PORT : the net and security sections of a configuration. 4.0 says ssl where later versions say tls.
+# mongodb_restart_routers : each comes back before the next one goes.
+mongodb_restart_routers() {
+  local port
+  mongodb_plain router.pem
+  for port in "${DB_ROUTER_PORTS[@]}"; do
+    stop "$STATE/database/router-$port.pid" TERM KILL
+    mongodb_router "$port"
+    sleep 3 # until clients have found it again
+  done
+}
+
+# mongodb_net PORT KEYFILE : the net and security sections of a configuration. 4.0 says ssl where later versions say tls. To the other
+# members a server always shows member.pem: what makes it a member must not change with what clients see.
 mongodb_net() {
   local dir=$STATE/database
   echo "net: {port: $1, bindIp: \"127.0.0.1,$DB_IP\", $(
     case $(mongod --version | awk 'NR == 1 { print $3 }') in
-      v4.0.*) echo "ssl: {mode: requireSSL, PEMKeyFile: \"$dir/member.pem\", CAFile: \"$dir/ca.pem\"}" ;;
-      *) echo "tls: {mode: requireTLS, certificateKeyFile: \"$dir/member.pem\", CAFile: \"$dir/ca.pem\"}" ;;
+      v4.0.*) echo "ssl: {mode: requireSSL, PEMKeyFile: \"$dir/$2\", clusterFile: \"$dir/member.pem\", CAFile: \"$dir/ca.pem\"}" ;;
+      *) echo "tls: {mode: requireTLS, certificateKeyFile: \"$dir/$2\", clusterFile: \"$dir/member.pem\", CAFile: \"$dir/ca.pem\"}" ;;
     esac
   )}"
   echo "security: {clusterAuthMode: x509}"
@@ -64,7 +81,7 @@ mongodb_server() {
   local dir=$STATE/database
   mkdir -p "$dir/$1"
   {
-    mongodb_net "$4"
+    mongodb_net "$4" member.pem
     echo "storage: {dbPath: \"$dir/$1\", wiredTiger: {engineConfig: {cacheSizeGB: 0.25}}}"
     echo "replication: {replSetName: $2}"
     echo "sharding: {clusterRole: $3}"
@@ -92,7 +109,7 @@ mongodb_replica_set() {
 mongodb_router() {
   local dir=$STATE/database
   {
-    mongodb_net "$1"
+    mongodb_net "$1" router.pem
     echo "sharding: {configDB: \"cfg/$DB_IP:$MONGO_CONFIG_PORT\"}"
   } > "$dir/router-$1.conf"
   database_spawn "router-$1" mongos --config "$dir/router-$1.conf"

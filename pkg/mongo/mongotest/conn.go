@@ -31,9 +31,11 @@ const (
 type conn struct {
 	server *Standin
 	router *router
-	raw    net.Conn
-	tls    *tls.Conn
-	id     int32
+	// certificate is the router's, as it was when the connection began.
+	certificate tls.Certificate
+	raw         net.Conn
+	tls         *tls.Conn
+	id          int32
 	// subject is the DN of the verified certificate.
 	subject string
 	// local is true on a loopback connection: the localhost exception asks.
@@ -150,7 +152,7 @@ func (c *conn) handshake() bool {
 	ctx, cancel := context.WithTimeout(s.ctx, handshakeTimeout)
 	defer cancel()
 	c.tls = tls.Server(c.raw, &tls.Config{
-		Certificates: []tls.Certificate{s.cfg.Certificate},
+		Certificates: []tls.Certificate{c.certificate},
 		ClientAuth:   tls.RequestClientCert,
 		ClientCAs:    s.clients.named,
 		MinVersion:   tls.VersionTLS12,

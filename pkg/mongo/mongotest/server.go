@@ -120,10 +120,13 @@ type Standin struct {
 
 // router is one listener.
 type router struct {
-	index    int
-	listener net.Listener
-	gate     gate
-	users    userCache
+	index int
+	gate  gate
+	users userCache
+
+	// Of the present listener; guarded by netMu.
+	listener    net.Listener
+	certificate tls.Certificate
 }
 
 // New makes a stand-in and loads its data file. It listens nowhere yet. ctx is
@@ -193,20 +196,20 @@ func New(ctx context.Context, cfg Config) (*Standin, error) {
 func (s *Standin) Serve(l net.Listener) int {
 	s.netMu.Lock()
 	defer s.netMu.Unlock()
-	rt := &router{index: len(s.routers), listener: l}
+	rt := &router{index: len(s.routers), listener: l, certificate: s.cfg.Certificate}
 	s.routers = append(s.routers, rt)
 	if s.closed {
 		_ = l.Close()
 		return rt.index
 	}
 	s.noteMongos(l.Addr().String())
-	s.wg.Go(func() { s.accept(rt) })
+	s.wg.Go(func() { s.accept(rt, l) })
 	return rt.index
 }
 
-func (s *Standin) accept(rt *router) {
+func (s *Standin) accept(rt *router, l net.Listener) {
 	for {
-		c, err := rt.listener.Accept()
+		c, err := l.Accept()
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) || s.ctx.Err() != nil {
 				return
@@ -219,7 +222,7 @@ func (s *Standin) accept(rt *router) {
 			continue
 		}
 		s.netMu.Lock()
-		if s.closed {
+		if s.closed || rt.listener != l { // taken at the moment of the end
 			s.netMu.Unlock()
 			_ = c.Close()
 			return
@@ -230,7 +233,7 @@ func (s *Standin) accept(rt *router) {
 			_ = c.Close()
 			continue
 		}
-		cn := &conn{server: s, router: rt, raw: c, id: s.connID.Add(1)}
+		cn := &conn{server: s, router: rt, certificate: rt.certificate, raw: c, id: s.connID.Add(1)}
 		s.conns[cn] = struct{}{}
 		s.wg.Go(func() {
 			cn.serve()
