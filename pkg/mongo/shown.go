@@ -4,12 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
+	"errors"
 	"net"
 	"strings"
 	"sync"
+	"time"
 
-	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongocheck"
 )
 
 // Shown is what one router shows to whoever connects, trusted or not.
@@ -17,7 +18,7 @@ type Shown struct {
 	Router       string              // as it was given, host:port or host
 	Host         string              // its name or address alone
 	Certificates []*x509.Certificate // its own first; nil beside Err
-	Err          error
+	Err          error               // why not, in words that need the router's name before them
 }
 
 // ShownCertificates asks every router of hosts, a value of global.database.mongo.host, for its certificate and returns the answers in
@@ -43,17 +44,13 @@ func ShownCertificates(ctx context.Context, dial Dial, hosts string) []Shown {
 }
 
 func shownBy(ctx context.Context, dial Dial, router string) (string, []*x509.Certificate, error) {
-	addr := router
-	if _, _, err := net.SplitHostPort(router); err != nil {
-		addr = net.JoinHostPort(strings.Trim(router, "[]"), "27017")
-	}
-	name, _, err := net.SplitHostPort(addr)
+	addr, name, err := address(router)
 	if err != nil {
-		return "", nil, fmt.Errorf("MongoDB router %q: %w", router, err)
+		return "", nil, errors.New(mongocheck.NewTrouble(mongocheck.BadAddress, "%q is not an address: %v", router, err).Text)
 	}
 	raw, err := dial(ctx, "tcp", addr)
 	if err != nil {
-		return name, nil, hint.Wrap(fmt.Errorf("MongoDB router %q does not answer: %w", router, err), "check the routers and the network: kubectl aporeto value get global.database.mongo.host")
+		return name, nil, errors.New(mongocheck.DialTrouble(err, probeTime).Text)
 	}
 	defer raw.Close()
 	var certs []*x509.Certificate
@@ -67,7 +64,8 @@ func shownBy(ctx context.Context, dial Dial, router string) (string, []*x509.Cer
 		},
 	}
 	if err := tls.Client(raw, config).HandshakeContext(ctx); err != nil && certs == nil {
-		return name, nil, explainHandshake(router, name, err)
+		_, troubles := mongocheck.HandshakeTrouble(err, false, x509.NewCertPool(), name, time.Now(), probeTime)
+		return name, nil, errors.New(troubles[0].Text)
 	}
 	return name, certs, nil
 }
