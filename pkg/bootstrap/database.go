@@ -4,7 +4,10 @@ package bootstrap
 
 import (
 	"context"
+	"fmt"
+	"time"
 
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/pki"
@@ -17,13 +20,6 @@ const (
 	maintenanceRole = "aporetoMaintenance"
 )
 
-// Database is what bootstrap needs of MongoDB; *mongo.Client is it. Each call returns a line for every change it made.
-type Database interface {
-	EnsureRoles(ctx context.Context, roles []mongo.CustomRole) ([]string, error)
-	EnsureUsers(ctx context.Context, users []mongo.User) ([]string, error)
-	EnsureLease(ctx context.Context, environment string, term lease.Term) (bool, error)
-}
-
 // ServiceUser is one service's user: the database it owns and the roles it has besides.
 type ServiceUser struct {
 	Service  string
@@ -31,23 +27,85 @@ type ServiceUser struct {
 	Roles    []mongo.Role
 }
 
-// EnsureDatabase makes the users of the services and of every zone's agents, their roles, and the environment's lease document. It
-// returns a line for each change, none when all was right.
-func EnsureDatabase(ctx context.Context, db Database, environment string, zones []zone.Zone, services []ServiceUser) ([]string, error) {
-	changes, err := db.EnsureRoles(ctx, agentRoles())
+// Survey tells what EnsureDatabase would do, without a write.
+func Survey(ctx context.Context, db *mongo.Client, want Want) (Plan, error) {
+	have, err := db.Inventory(ctx, want.Environment)
 	if err != nil {
-		return changes, err
+		return Plan{}, err
 	}
-	users, err := db.EnsureUsers(ctx, append(agentUsers(zones), serviceUsers(services)...))
-	changes = append(changes, users...)
-	if err != nil {
-		return changes, err
+	return want.decide(have)
+}
+
+// rounds bounds how often what was written is looked at again. Another bootstrap of the same environment settles within two; only one
+// that wants something else can go on for ever.
+const rounds = 5
+
+// EnsureDatabase makes the users of the services and of every zone's agents, their roles, the shard zones, and the environment's
+// documents. It looks, writes what differs, and looks again, until nothing does: so it may be killed anywhere and run again, and two at
+// once end in one state. before, when not nil, is shown every plan that writes something and may refuse it. done are the steps that were
+// made, also beside an error; the plan is the last one, with what is left and what was found.
+func EnsureDatabase(ctx context.Context, db *mongo.Client, want Want, before func(Plan) error) (done []Step, last Plan, err error) {
+	for range rounds {
+		if last, err = Survey(ctx, db, want); err != nil || len(last.Writes()) == 0 {
+			return done, last, err
+		}
+		if before != nil {
+			if err := before(last); err != nil {
+				return done, last, err
+			}
+		}
+		for _, step := range last.Writes() {
+			made, err := step.make(ctx, db, want.Environment)
+			if err != nil {
+				return done, last, err
+			}
+			if made {
+				done = append(done, step)
+			}
+		}
 	}
-	made, err := db.EnsureLease(ctx, environment, lease.DefaultTerm())
-	if made {
-		changes = append(changes, "lease of environment "+environment+" created")
+	return done, last, hint.New(fmt.Sprintf("after %d rounds %s is still to be done: somebody changes it back", rounds, last.Writes()[0]),
+		"another plugin with other values bootstraps the same environment: let it end, then repeat")
+}
+
+// recordTime bounds the write of one zone's record.
+const recordTime = 10 * time.Second
+
+// make does what the step says. made is false where somebody else was faster: the next look tells whether it is right so.
+func (s Step) make(ctx context.Context, db *mongo.Client, environment string) (made bool, err error) {
+	switch {
+	case s.Kind == UserKind && s.Action == Create:
+		return db.CreateUser(ctx, s.user)
+	case s.Kind == UserKind && s.Action == Drop:
+		return db.DropUser(ctx, s.Name)
+	case s.Kind == UserKind:
+		return db.UpdateUser(ctx, s.user)
+	case s.Kind == RoleKind && s.Action == Create:
+		return db.CreateRole(ctx, s.role)
+	case s.Kind == RoleKind:
+		return true, db.UpdateRole(ctx, s.role)
+	case s.Kind == ShardZoneKind:
+		return true, db.AddShardToZone(ctx, s.shard, s.Name)
+	case s.Kind == LeaseKind:
+		return db.EnsureLease(ctx, environment, lease.DefaultTerm())
+	case s.Kind == ZoneRecordKind:
+		_, err := db.IntentStore(environment, s.Name, recordTime).Intent(ctx)
+		return err == nil, err
 	}
-	return changes, err
+	return false, fmt.Errorf("unknown step %q", s)
+}
+
+// EnsureAdmin makes the environment's administrator, through a connection that may. made is false where it was there. Where its roles
+// may be changed it has root@admin afterwards; the localhost exception lets nobody do that to a user that exists.
+func EnsureAdmin(ctx context.Context, db *mongo.Client) (made bool, err error) {
+	admin := AdminUser()
+	if made, err = db.CreateUser(ctx, admin); made || err != nil {
+		return made, err
+	}
+	if err := db.Grant(ctx, admin.Name, admin.Roles[0]); err != nil && !mongo.Unauthorized(err) {
+		return false, err
+	}
+	return false, nil
 }
 
 func agentRoles() []mongo.CustomRole {
@@ -68,16 +126,13 @@ func agentRoles() []mongo.CustomRole {
 func agentUsers(zones []zone.Zone) []mongo.User {
 	var users []mongo.User
 	for _, z := range zones {
-		users = append(users, agentUser("gateway-", z, gatewayRole), agentUser("maintenance-", z, maintenanceRole))
+		users = append(users, agentUser(pki.GatewayName(z.Name), gatewayRole), agentUser(pki.MaintenanceName(z.Name), maintenanceRole))
 	}
 	return users
 }
 
-func agentUser(prefix string, z zone.Zone, role string) mongo.User {
-	return mongo.User{
-		Name:  pki.ServiceSubject(prefix + zone.Key(z.Name)).String(),
-		Roles: []mongo.Role{{Role: role, DB: mongo.Database}},
-	}
+func agentUser(name, role string) mongo.User {
+	return mongo.User{Name: pki.ServiceSubject(name).String(), Roles: []mongo.Role{{Role: role, DB: mongo.Database}}}
 }
 
 func serviceUsers(services []ServiceUser) []mongo.User {

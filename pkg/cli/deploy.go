@@ -28,6 +28,7 @@ type deployOptions struct {
 
 	endpoint   string
 	withoutJob bool
+	privileged bool
 	timeout    time.Duration
 }
 
@@ -38,7 +39,7 @@ func newDeployCmd(f *Factory) *cobra.Command {
 		Short: "Bring zones to what the environment says",
 		Long: `Bring zones to what the environment says.
 
-First what all zones share, once: the certificates of the environment, the users in MongoDB, the lease. Then every zone at the same
+First what all zones share, once: the certificates of the environment, and what mongo bootstrap makes in MongoDB. Then every zone at the same
 time: namespace, deploy lock, Secrets, the release control-plane, the release auto-maintenance, and the wait until all pods are ready.
 A zone that fails does not stop the others. What is as it should be is not touched: a second run changes nothing and says so, while an
 object that was deleted or edited by hand is put back.
@@ -55,6 +56,7 @@ address into conf.d/values.yaml, once. Exit code 4 means that of several zones s
 	o.print.add(cmd, formatJSON, formatYAML)
 	cmd.Flags().StringVar(&o.endpoint, "auto-maintenance", "", "the `URL` of the global record; written to conf.d/values.yaml as auto-maintenance.endpoint")
 	cmd.Flags().BoolVar(&o.withoutJob, "no-auto-maintenance", false, "install no auto-maintenance job, and remove one that is there")
+	cmd.Flags().BoolVar(&o.privileged, "allow-privileged", false, privilegedUsage)
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait for the pods of one release")
 	return cmd
 }
@@ -102,7 +104,7 @@ func (o *deployOptions) deployment(want *wishes, zones []zone.Zone) (*rollout.De
 		return nil, err
 	}
 	progress := newProgress(o.f.IO.ErrOut, zones)
-	shared := &shared{f: o.f, want: want, progress: progress}
+	shared := &shared{f: o.f, want: want, progress: progress, privileged: o.privileged}
 	return &rollout.Deployment{
 		Environment: want.env.ID, All: want.env.Zones, Zones: zones, Charts: charts,
 		Timeout: o.timeout, Holder: o.f.holder(), WithoutJob: o.withoutJob,

@@ -16,7 +16,7 @@ import (
 
 func newMongoCmd(f *Factory) *cobra.Command {
 	return newGroup("mongo", "Check, bootstrap and look into the MongoDB that all zones share", "",
-		newMongoCheckCmd(f))
+		newMongoCheckCmd(f), newMongoBootstrapCmd(f))
 }
 
 // mongoFlags are the flags that every MongoDB command has.
@@ -100,4 +100,28 @@ func (d *database) reach(ctx context.Context, host string) (*mongo.Client, error
 		return nil, err
 	}
 	return client, nil
+}
+
+// one returns a client of the first routers, after all that the zones name were found to lead to one database.
+func (d *database) one(ctx context.Context) (*mongo.Client, error) {
+	clients := make([]*mongo.Client, 0, len(d.hosts))
+	closeFrom := func(n int) {
+		for _, c := range clients[n:] {
+			_ = c.Close(context.WithoutCancel(ctx)) // nothing was written through them
+		}
+	}
+	for _, host := range d.hosts {
+		c, err := d.reach(ctx, host)
+		if err != nil {
+			closeFrom(0)
+			return nil, err
+		}
+		clients = append(clients, c)
+	}
+	if err := oneDatabase(ctx, d.hosts, clients); err != nil {
+		closeFrom(0)
+		return nil, err
+	}
+	closeFrom(1)
+	return clients[0], nil
 }

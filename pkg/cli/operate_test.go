@@ -189,7 +189,7 @@ func (r *region) startDatabase(l net.Listener) {
 	r.standin.Serve(l)
 	r.t.Cleanup(func() { _ = r.standin.Close() })
 	admin := r.client(mongotest.AdminDN)
-	if _, err := admin.EnsureUsers(r.t.Context(), []mongo.User{{Name: gatewayUser, Roles: []mongo.Role{{Role: "readWrite", DB: mongo.Database}}}}); err != nil {
+	if _, err := admin.CreateUser(r.t.Context(), mongo.User{Name: gatewayUser, Roles: []mongo.Role{{Role: "readWrite", DB: mongo.Database}}}); err != nil {
 		r.t.Fatal(err)
 	}
 	if _, err := admin.EnsureLease(r.t.Context(), r.env, shortTerm()); err != nil {

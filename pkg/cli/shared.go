@@ -17,6 +17,7 @@ type shared struct {
 	f            *Factory
 	want         *wishes
 	progress     *progress
+	privileged   bool                    // services may have roles that reach beyond their own data
 	certificates *bootstrap.Certificates // set by ensure
 }
 
@@ -34,15 +35,15 @@ func (s *shared) ensure(ctx context.Context) error {
 			hosts = append(hosts, host)
 		}
 	}
+	services, err := servicesOf(wanted, s.privileged)
+	if err != nil {
+		return err
+	}
 	s.progress.settle()
 	if err := s.pki(ctx); err != nil {
 		return err
 	}
-	services := make([][]plan.Service, len(wanted))
-	for i, w := range wanted {
-		services[i] = plan.Services(w.ControlPlane)
-	}
-	return s.database(ctx, hosts, plan.Union(services...))
+	return s.database(ctx, hosts, services)
 }
 
 // pki makes the certificates and reads the environment again: its certificates' generation may have been raised.
@@ -60,13 +61,6 @@ func (s *shared) pki(ctx context.Context) error {
 }
 
 func (s *shared) database(ctx context.Context, hosts []string, services []plan.Service) error {
-	users := make([]bootstrap.ServiceUser, len(services))
-	for i, service := range services {
-		users[i] = bootstrap.ServiceUser{Service: service.Name, Database: service.Database}
-		for _, role := range service.Roles {
-			users[i].Roles = append(users[i].Roles, mongo.Role{Role: role.Role, DB: role.DB})
-		}
-	}
 	db := &database{f: s.f, dir: s.want.dir, env: s.want.env, certificates: s.certificates, hosts: hosts}
 	clients := make([]*mongo.Client, len(hosts))
 	for i, host := range hosts {
@@ -80,11 +74,7 @@ func (s *shared) database(ctx context.Context, hosts []string, services []plan.S
 		return err
 	}
 	for i, host := range hosts {
-		changes, err := s.bootstrap(ctx, clients[i], users)
-		for _, change := range changes {
-			s.progress.say("MongoDB: " + change)
-		}
-		if err != nil {
+		if err := s.bootstrap(ctx, clients[i], services); err != nil {
 			return databaseError(host, err)
 		}
 	}
@@ -120,11 +110,27 @@ func databaseError(host string, err error) error {
 	return hint.Wrap(fmt.Errorf("MongoDB %s: %w", host, err), "nothing was touched in any zone; kubectl aporeto value get global.database.mongo.host")
 }
 
-func (s *shared) bootstrap(ctx context.Context, client *mongo.Client, users []bootstrap.ServiceUser) ([]string, error) {
+// bootstrap makes what mongo bootstrap makes, and says what it would say. Users that nothing needs any more are never dropped here.
+func (s *shared) bootstrap(ctx context.Context, client *mongo.Client, services []plan.Service) error {
 	if err := client.Probe(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	return bootstrap.EnsureDatabase(ctx, client, s.want.env.ID, s.want.env.Zones, users)
+	done, last, err := bootstrap.EnsureDatabase(ctx, client, wantOf(s.want.env, services), nil)
+	for _, step := range done {
+		s.progress.say("MongoDB: " + step.Done())
+	}
+	if err != nil {
+		return explainBootstrap(err)
+	}
+	for _, step := range last.Of(bootstrap.Leave) {
+		s.progress.say("MongoDB: user " + step.Name + " is not used any more; kubectl aporeto mongo bootstrap --prune drops it")
+	}
+	for _, f := range last.Findings {
+		if !f.Note {
+			s.progress.say("MongoDB: warning: " + f.Text + "; " + f.Hint)
+		}
+	}
+	return nil
 }
 
 // issue returns the content of a Secret; reissued says why the certificate in have was not kept.

@@ -46,8 +46,20 @@ type Options struct {
 	Selection time.Duration
 	// Retry lets the driver repeat a write once after a network error. The lease's client must not: its late requests are counted.
 	Retry bool
+	// Login, when not nil, is who we are instead of the certificate's subject, which TLS shows all the same.
+	Login *Login
 	// Dial reaches the routers by a way of its own, TLS being end to end all the same; nil means from this machine directly.
 	Dial Dial
+}
+
+// Login is a user with a password; without a name it is nobody, which a router's localhost exception lets in.
+type Login struct{ User, Password, Database string }
+
+func (l *Login) credential() *options.Credential {
+	if l.User == "" {
+		return nil
+	}
+	return &options.Credential{Username: l.User, Password: l.Password, PasswordSet: true, AuthSource: l.Database}
 }
 
 // Client is a connection pool to one sharded cluster.
@@ -105,6 +117,9 @@ func (o Options) driver() (*options.ClientOptions, *tls.Config, error) {
 		SetServerSelectionTimeout(selection).SetConnectTimeout(selection).
 		SetWriteConcern(writeconcern.Majority()).SetReadPreference(readpref.Primary()).
 		SetRetryWrites(o.Retry).SetRetryReads(o.Retry).SetDialer(o.dialer())
+	if o.Login != nil {
+		opts.Auth = o.Login.credential()
+	}
 	if err := opts.Validate(); err != nil {
 		return nil, nil, hint.Wrap(fmt.Errorf("read MongoDB connection string: %w", err), "check global.database.mongo.host: kubectl aporeto value get global.database.mongo.host")
 	}

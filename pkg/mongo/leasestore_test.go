@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"go.mongodb.org/mongo-driver/bson"
+
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/bootstrap"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo"
@@ -24,7 +26,7 @@ func newLease(t *testing.T, server *mongotest.Server) *mongo.LeaseStore {
 	dropUser(t, server, gateway)
 	dropUser(t, server, pki.ServiceSubject(pki.MaintenanceName(zones[0].Name)).String())
 	admin := connectAs(t, server, server.Admin())
-	if _, err := bootstrap.EnsureDatabase(t.Context(), admin, environment, zones, nil); err != nil {
+	if _, _, err := bootstrap.EnsureDatabase(t.Context(), admin, bootstrap.Want{Environment: environment, Zones: zones}, nil); err != nil {
 		t.Fatal(err)
 	}
 	return connectAs(t, server, gateway).LeaseStore(environment, storeTime)
@@ -204,15 +206,45 @@ func TestUsersSecondRunWritesNothing(t *testing.T) {
 		dropUser(t, server, pki.ServiceSubject(name).String())
 	}
 	services := []bootstrap.ServiceUser{{Service: service, Roles: []mongo.Role{{Role: "read", DB: "squall"}}}}
-	changes, err := bootstrap.EnsureDatabase(t.Context(), admin, environment, zones, services)
-	if err != nil || len(changes) < 4 {
-		t.Fatalf("first run: %q, %v", changes, err)
+	want := bootstrap.Want{Environment: environment, Zones: zones, Services: services}
+	done, _, err := bootstrap.EnsureDatabase(t.Context(), admin, want, nil)
+	if err != nil || len(done) < 4 {
+		t.Fatalf("first run: %v, %v", done, err)
 	}
-	if changes, err = bootstrap.EnsureDatabase(t.Context(), admin, environment, zones, services); err != nil || len(changes) != 0 {
-		t.Errorf("second run: %q, %v", changes, err)
+	if done, _, err = bootstrap.EnsureDatabase(t.Context(), admin, want, nil); err != nil || len(done) != 0 {
+		t.Errorf("second run: %v, %v", done, err)
 	}
 	services[0].Roles[0].DB = "zack"
-	if changes, err = bootstrap.EnsureDatabase(t.Context(), admin, environment, zones, services); err != nil || len(changes) != 1 {
-		t.Errorf("after a role changed: %q, %v", changes, err)
+	if done, _, err = bootstrap.EnsureDatabase(t.Context(), admin, want, nil); err != nil || len(done) != 1 {
+		t.Errorf("after a role changed: %v, %v", done, err)
+	}
+}
+
+// TestAdoptedUserKeepsWhatOthersNoted: customData of a user that was made by hand stays when it is recorded as ours.
+func TestAdoptedUserKeepsWhatOthersNoted(t *testing.T) {
+	server := mongotest.Target(t)
+	admin := connectAs(t, server, server.Admin())
+	environment, service := newEnvironment(t, server), random("s")
+	name := pki.ServiceSubject(service).String()
+	dropUser(t, server, name)
+	external := server.AdminClient().Database(mongo.External)
+	byHand := bson.D{{Key: "createUser", Value: name}, {Key: "roles", Value: bson.A{}}, {Key: "customData", Value: bson.D{{Key: "ticket", Value: "DBA-17"}}}}
+	if err := external.RunCommand(t.Context(), byHand).Err(); err != nil {
+		t.Fatal(err)
+	}
+	want := bootstrap.Want{Environment: environment, Services: []bootstrap.ServiceUser{{Service: service}}}
+	if _, _, err := bootstrap.EnsureDatabase(t.Context(), admin, want, nil); err != nil {
+		t.Fatal(err)
+	}
+	var reply struct {
+		Users []struct {
+			CustomData bson.M `bson:"customData"`
+		}
+	}
+	if err := external.RunCommand(t.Context(), bson.D{{Key: "usersInfo", Value: name}}).Decode(&reply); err != nil || len(reply.Users) != 1 {
+		t.Fatalf("%v, %v", reply, err)
+	}
+	if data := reply.Users[0].CustomData; data["ticket"] != "DBA-17" || data["aporeto"] == nil {
+		t.Errorf("customData is %v", data)
 	}
 }

@@ -19,10 +19,10 @@ import (
 func maintenanceUser(t *testing.T, server *mongotest.Server) string {
 	t.Helper()
 	role := random("maintenance")
-	_, err := connectAs(t, server, server.Admin()).EnsureRoles(t.Context(), []mongo.CustomRole{{Name: role, Privileges: []mongo.Privilege{
+	_, err := connectAs(t, server, server.Admin()).CreateRole(t.Context(), mongo.CustomRole{Name: role, Privileges: []mongo.Privilege{
 		{Collection: "journal", Actions: []string{"insert"}},
 		{Collection: "zones", Actions: []string{"find", "insert", "update"}},
-	}}})
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,8 +47,15 @@ func newEnvironment(t *testing.T, server *mongotest.Server) string {
 	environment := random("test")
 	db := server.AdminClient().Database(mongo.Database)
 	ctx := context.WithoutCancel(t.Context())
-	collections, roles := collectionsOf(t, server), rolesOf(t, server)
+	collections, roles, shards := collectionsOf(t, server), rolesOf(t, server), shardZonesOf(t, server)
 	t.Cleanup(func() {
+		for shard, zones := range shardZonesOf(t, server) {
+			for _, zone := range zones {
+				if !slices.Contains(shards[shard], zone) {
+					_ = server.AdminClient().Database("admin").RunCommand(ctx, bson.D{{Key: "removeShardFromZone", Value: shard}, {Key: "zone", Value: zone}}).Err()
+				}
+			}
+		}
 		for name, filter := range map[string]bson.D{
 			"lease": {{Key: "_id", Value: environment}}, "zones": {{Key: "environment", Value: environment}}, "journal": {{Key: "environment", Value: environment}},
 		} {
@@ -75,6 +82,25 @@ func collectionsOf(t *testing.T, server *mongotest.Server) []string {
 		t.Fatal(err)
 	}
 	return names
+}
+
+func shardZonesOf(t *testing.T, server *mongotest.Server) map[string][]string {
+	t.Helper()
+	var reply struct {
+		Shards []struct {
+			ID   string `bson:"_id"`
+			Tags []string
+		}
+	}
+	err := server.AdminClient().Database("admin").RunCommand(context.WithoutCancel(t.Context()), bson.D{{Key: "listShards", Value: 1}}).Decode(&reply)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zones := map[string][]string{}
+	for _, s := range reply.Shards {
+		zones[s.ID] = s.Tags
+	}
+	return zones
 }
 
 func rolesOf(t *testing.T, server *mongotest.Server) []string {

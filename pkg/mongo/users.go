@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/bson"
 	"go.mongodb.org/mongo-driver/bson/primitive"
 	"go.mongodb.org/mongo-driver/mongo"
+	"go.mongodb.org/mongo-driver/x/mongo/driver"
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
 )
@@ -23,147 +24,143 @@ type Role struct {
 	DB   string `bson:"db" json:"db"`
 }
 
-// User is an X.509 user: the subject of its certificate in RFC 2253 order, and its roles.
+func (r Role) String() string { return r.Role + "@" + r.DB }
+
+// User is an X.509 user: the subject of its certificate in RFC 2253 order, its roles, and who takes care of it.
 type User struct {
-	Name  string `bson:"user"`
-	Roles []Role `bson:"roles"`
-}
+	Name  string
+	Roles []Role
+	// Environments are the ids of those that recorded the user as theirs. The record is part of the user itself (its customData), so it
+	// comes and goes with it in one write.
+	Environments []string
 
-// Privilege allows actions on one collection.
-type Privilege struct {
-	Collection string
-	Actions    []string
-}
-
-// CustomRole is a role of Database made of privileges on single collections.
-type CustomRole struct {
-	Name       string
-	Privileges []Privilege
+	custom bson.D // what others keep in customData
 }
 
 // Server error codes, as error_codes.err of MongoDB 4.0 to 8.0 names them.
 const (
+	codeUserNotFound = 11
+	codeUnauthorized = 13
+	codeAuthFailed   = 18
 	codeDuplicateKey = 11000
 	codeRoleExists   = 51002 // createRole of a role that exists, 4.2 and newer
 	codeUserExists   = 51003 // createUser of a user that exists, 4.2 and newer
 )
 
-// EnsureUsers creates the users that are missing and sets the roles of those that differ, and returns one line for each change. Users
-// it was not given are left alone. Two callers at once end in the same state.
-func (c *Client) EnsureUsers(ctx context.Context, users []User) ([]string, error) {
-	have, err := c.users(ctx, users)
-	if err != nil {
-		return nil, err
-	}
-	var changes []string
-	for _, want := range users {
-		roles, exists := have[want.Name]
-		if exists && sameRoles(roles, want.Roles) {
+// customKey is the field of customData that is ours.
+const customKey = "aporeto"
+
+type storedUser struct {
+	User       string
+	DB         string `bson:"db"`
+	Roles      []Role
+	CustomData bson.D `bson:"customData"`
+}
+
+func (s storedUser) user() User {
+	u := User{Name: s.User, Roles: s.Roles}
+	for _, e := range s.CustomData {
+		if e.Key != customKey {
+			u.custom = append(u.custom, e)
 			continue
 		}
-		change, err := c.putUser(ctx, want, exists)
-		if err != nil {
-			return changes, err
-		}
-		changes = append(changes, change)
-	}
-	return changes, nil
-}
-
-// users asks for all of the named users in one round trip.
-func (c *Client) users(ctx context.Context, named []User) (map[string][]Role, error) {
-	ask := make(bson.A, len(named))
-	for i, u := range named {
-		ask[i] = bson.D{{Key: "user", Value: u.Name}, {Key: "db", Value: External}}
-	}
-	var reply struct{ Users []User }
-	if err := c.run(ctx, External, bson.D{{Key: "usersInfo", Value: ask}}, &reply); err != nil {
-		return nil, fmt.Errorf("read MongoDB users: %w", err)
-	}
-	have := make(map[string][]Role, len(reply.Users))
-	for _, u := range reply.Users {
-		have[u.Name] = u.Roles
-	}
-	return have, nil
-}
-
-func (c *Client) putUser(ctx context.Context, u User, exists bool) (string, error) {
-	command, done := "createUser", "created"
-	if exists {
-		command, done = "updateUser", "updated"
-	}
-	err := c.run(ctx, External, bson.D{{Key: command, Value: u.Name}, {Key: "roles", Value: u.Roles}, majority()}, nil)
-	if !exists && hasCode(err, codeDuplicateKey, codeUserExists) { // somebody else was faster
-		return c.putUser(ctx, u, true)
-	}
-	if err != nil {
-		err = fmt.Errorf("%s %q: %w", command, u.Name, err)
-		if strings.Contains(err.Error(), "internal cluster member") {
-			err = hint.Wrap(err, "the routers' certificate must not share O, OU and DC with this user's: issue it with another OU")
-		}
-		return "", err
-	}
-	return fmt.Sprintf("user %s %s (%s)", u.Name, done, roleList(u.Roles)), nil
-}
-
-// EnsureRoles creates the custom roles that are missing and corrects those that differ.
-func (c *Client) EnsureRoles(ctx context.Context, roles []CustomRole) ([]string, error) {
-	ask := make(bson.A, len(roles))
-	for i, r := range roles {
-		ask[i] = bson.D{{Key: "role", Value: r.Name}, {Key: "db", Value: Database}}
-	}
-	var reply struct {
-		Roles []struct {
-			Role       string
-			Privileges []struct {
-				Resource struct{ DB, Collection string }
-				Actions  []string
+		ours, _ := e.Value.(bson.D)
+		for _, field := range ours {
+			if list, ok := field.Value.(bson.A); ok && field.Key == "environments" {
+				for _, id := range list {
+					if text, ok := id.(string); ok {
+						u.Environments = append(u.Environments, text)
+					}
+				}
 			}
 		}
 	}
-	if err := c.run(ctx, Database, bson.D{{Key: "rolesInfo", Value: ask}, {Key: "showPrivileges", Value: true}}, &reply); err != nil {
-		return nil, fmt.Errorf("read MongoDB roles: %w", err)
-	}
-	have := map[string]string{}
-	for _, r := range reply.Roles {
-		var held []Privilege
-		for _, p := range r.Privileges {
-			held = append(held, Privilege{Collection: p.Resource.Collection, Actions: p.Actions})
-		}
-		have[r.Role] = privilegeList(held)
-	}
-	var changes []string
-	for _, want := range roles {
-		text, exists := have[want.Name]
-		if exists && text == privilegeList(want.Privileges) {
-			continue
-		}
-		if err := c.putRole(ctx, want, exists); err != nil {
-			return changes, err
-		}
-		changes = append(changes, fmt.Sprintf("role %s@%s set", want.Name, Database))
-	}
-	return changes, nil
+	return u
 }
 
-func (c *Client) putRole(ctx context.Context, r CustomRole, exists bool) error {
-	privileges := make(bson.A, len(r.Privileges))
-	for i, p := range r.Privileges {
-		privileges[i] = bson.D{
-			{Key: "resource", Value: bson.D{{Key: "db", Value: Database}, {Key: "collection", Value: p.Collection}}},
-			{Key: "actions", Value: p.Actions},
-		}
+func (u User) customData() bson.D {
+	data := slices.Clone(u.custom)
+	if len(u.Environments) > 0 {
+		data = append(data, bson.E{Key: customKey, Value: bson.D{{Key: "environments", Value: u.Environments}}})
 	}
-	command := "createRole"
-	if exists {
-		command = "updateRole"
+	if data == nil {
+		return bson.D{}
 	}
-	err := c.run(ctx, Database, bson.D{{Key: command, Value: r.Name}, {Key: "privileges", Value: privileges}, {Key: "roles", Value: bson.A{}}, majority()}, nil)
-	if !exists && hasCode(err, codeDuplicateKey, codeRoleExists) {
-		return c.putRole(ctx, r, true)
+	return data
+}
+
+// users returns every user of $external in one round trip.
+func (c *Client) users(ctx context.Context) ([]User, error) {
+	var reply struct{ Users []storedUser }
+	if err := c.run(ctx, External, bson.D{{Key: "usersInfo", Value: 1}}, &reply); err != nil {
+		return nil, fmt.Errorf("read MongoDB users: %w", err)
 	}
+	users := make([]User, len(reply.Users))
+	for i, u := range reply.Users {
+		users[i] = u.user()
+	}
+	return users, nil
+}
+
+// CreateUser makes u. made is false, and nothing is changed, where a user of that name exists.
+func (c *Client) CreateUser(ctx context.Context, u User) (made bool, err error) {
+	err = c.putUser(ctx, "createUser", u)
+	if hasCode(err, codeDuplicateKey, codeUserExists) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// UpdateUser replaces the roles and the environments of a user that exists. found is false where none of that name does.
+func (c *Client) UpdateUser(ctx context.Context, u User) (found bool, err error) {
+	err = c.putUser(ctx, "updateUser", u)
+	if hasCode(err, codeUserNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (c *Client) putUser(ctx context.Context, command string, u User) error {
+	roles := u.Roles
+	if roles == nil {
+		roles = []Role{}
+	}
+	err := c.run(ctx, External, bson.D{
+		{Key: command, Value: u.Name}, {Key: "customData", Value: u.customData()}, {Key: "roles", Value: roles}, majority(),
+	}, nil)
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("%s %q: %w", command, u.Name, err)
+	if strings.Contains(err.Error(), "internal cluster member") {
+		err = hint.Wrap(err, "the routers' certificate must not share O, OU and DC with this user's: issue it with another OU")
+	}
+	return err
+}
+
+// DropUser removes a user. found is false where there is none.
+func (c *Client) DropUser(ctx context.Context, name string) (found bool, err error) {
+	err = c.run(ctx, External, bson.D{{Key: "dropUser", Value: name}, majority()}, nil)
+	switch {
+	case hasCode(err, codeUserNotFound):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("dropUser %q: %w", name, err)
+	}
+	return true, nil
+}
+
+// NoUser tells whether err means that the database does not know the user that our certificate names.
+func NoUser(err error) bool { return hasCode(err, codeUserNotFound, codeAuthFailed) }
+
+// Unauthorized tells whether err means that the user who is logged in, or nobody, has no right to do it.
+func Unauthorized(err error) bool { return hasCode(err, codeUnauthorized) }
+
+// Grant gives a user a role besides those it has.
+func (c *Client) Grant(ctx context.Context, name string, role Role) error {
+	err := c.run(ctx, External, bson.D{{Key: "grantRolesToUser", Value: name}, {Key: "roles", Value: []Role{role}}, majority()}, nil)
 	if err != nil {
-		return fmt.Errorf("%s %q on %s: %w", command, r.Name, Database, err)
+		return fmt.Errorf("grantRolesToUser %q: %w", name, err)
 	}
 	return nil
 }
@@ -181,34 +178,14 @@ func majority() bson.E {
 	return bson.E{Key: "writeConcern", Value: bson.D{{Key: "w", Value: "majority"}, {Key: "wtimeout", Value: 10000}}}
 }
 
-// hasCode tells whether err is a server's answer with one of the codes.
+// hasCode tells whether err is a server's answer with one of the codes, to a command or to the login before it.
 func hasCode(err error, codes ...int) bool {
 	var server mongo.ServerError
-	if !errors.As(err, &server) {
-		return false
+	if errors.As(err, &server) {
+		return slices.ContainsFunc(codes, server.HasErrorCode)
 	}
-	return slices.ContainsFunc(codes, server.HasErrorCode)
-}
-
-func sameRoles(a, b []Role) bool { return roleList(a) == roleList(b) }
-
-func roleList(roles []Role) string {
-	list := make([]string, len(roles))
-	for i, r := range roles {
-		list[i] = r.Role + "@" + r.DB
-	}
-	slices.Sort(list)
-	return strings.Join(slices.Compact(list), ", ")
-}
-
-func privilegeList(privileges []Privilege) string {
-	list := make([]string, len(privileges))
-	for i, p := range privileges {
-		actions := slices.Sorted(slices.Values(p.Actions))
-		list[i] = p.Collection + ":" + strings.Join(actions, "+")
-	}
-	slices.Sort(list)
-	return strings.Join(list, " ")
+	var login driver.Error
+	return errors.As(err, &login) && slices.Contains(codes, int(login.Code))
 }
 
 // ClusterID returns the id that a sharded cluster has had since it was made (config.version), by which two connection strings are known

@@ -67,6 +67,7 @@ func (s *Standin) handle(c *conn, m message) (bson.D, outcome) {
 		return s.finish(s.errorReply(err)), outcome{}
 	}
 	r.cmd = cmd
+	s.observers.tell(cmd.name)
 	fault := s.faults.take(r)
 	if wait(s.ctx, fault.Delay) != nil || fault.DropBefore {
 		return nil, outcome{drop: true}

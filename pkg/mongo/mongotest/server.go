@@ -105,8 +105,9 @@ type Standin struct {
 	connID    atomic.Int32
 	clock     atomic.Uint64
 
-	faults *faults
-	saver  *saver
+	faults    *faults
+	observers observers
+	saver     *saver
 
 	ctx     context.Context //nolint:containedctx // the server's life: delays and writes end with it
 	cancel  context.CancelFunc
