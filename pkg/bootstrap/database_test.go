@@ -217,7 +217,7 @@ func TestCreateRaces(t *testing.T) {
 			w := newWorld(t, mongotest.Start(t, mongotest.Options{Config: mongotest.Config{Dialect: dialect}}))
 			admin := w.connect(nil)
 			first := true
-			done, _, err := bootstrap.EnsureDatabase(t.Context(), admin, w.Want, func(p bootstrap.Plan) error {
+			done, _, err := bootstrap.EnsureDatabase(t.Context(), admin, w.Want, func(bootstrap.Plan) error {
 				if !first {
 					return nil
 				}

@@ -82,8 +82,6 @@ func rolesDiff(have, want []mongo.Role) string {
 	return strings.Join(parts, " ")
 }
 
-func sameRoles(have, want []mongo.Role) bool { return rolesDiff(have, want) == "" }
-
 // samePrivileges compares without regard to order.
 func samePrivileges(have, want mongo.CustomRole) bool {
 	return len(have.Inherits) == len(want.Inherits) && privilegeText(have) == privilegeText(want)

@@ -110,7 +110,13 @@ func (o *deployOptions) deployment(want *wishes, zones []zone.Zone) (*rollout.De
 		Timeout: o.timeout, Holder: o.f.holder(), WithoutJob: o.withoutJob,
 		Connect:  func(z zone.Zone) (*rollout.Target, error) { return rollout.Connect(z, o.f.Kubeconfig()) },
 		Progress: progress,
-		Values:   func() ([]plan.Wanted, error) { return want.of(zones) },
+		Values: func() ([]plan.Wanted, error) {
+			wanted, err := want.of(zones)
+			if err == nil {
+				_, err = servicesOf(wanted, o.privileged)
+			}
+			return wanted, err
+		},
 		Record: func(ctx context.Context, z zone.Zone, uid string) error {
 			_, err := want.dir.Update(ctx, environment.File, 0o644, func(data []byte) ([]byte, error) {
 				return environment.SetClusterUID(data, z.Name, uid)
