@@ -61,7 +61,8 @@ func zoneAddress(index, zone, replica int) string {
 // stand-in's trace tells them apart.
 func (l *lab) newEnvironment(ctx context.Context, db *database, index int, own bool, flags ...string) (*environment, error) {
 	e := &environment{lab: l, db: db, index: index, id: fmt.Sprintf("bench-%d-%s", index, rand.Text()[:6]), flags: flags}
-	if _, err := bootstrap.EnsureDatabase(ctx, db.admin, e.id, []zone.Zone{{Name: zoneNames[0]}, {Name: zoneNames[1]}}, nil); err != nil {
+	want := bootstrap.Want{Environment: e.id, Zones: []zone.Zone{{Name: zoneNames[0]}, {Name: zoneNames[1]}}}
+	if _, _, err := bootstrap.EnsureDatabase(ctx, db.admin, want, nil); err != nil {
 		return nil, err
 	}
 	var users []mongo.User
@@ -77,8 +78,8 @@ func (l *lab) newEnvironment(ctx context.Context, db *database, index int, own b
 			e.zones[z].replicas[r] = rep
 		}
 	}
-	if own {
-		if _, err := db.admin.EnsureUsers(ctx, users); err != nil {
+	for _, u := range users {
+		if _, err := db.admin.CreateUser(ctx, u); err != nil {
 			return nil, err
 		}
 	}

@@ -68,21 +68,15 @@ func (i *inspector) cluster(ctx context.Context, router string, direct bool) *mo
 
 // shards lists the shards, with the members that the router itself sees.
 func (c *Client) shards(ctx context.Context) ([]mongocheck.Shard, error) {
-	var reply struct {
-		Shards []struct {
-			ID   string `bson:"_id"`
-			Host string
-			Tags []string
-		}
-	}
-	if err := c.run(ctx, "admin", bson.D{{Key: "listShards", Value: 1}}, &reply); err != nil {
-		return nil, fmt.Errorf("list shards: %w", err)
+	list, err := c.listShards(ctx)
+	if err != nil {
+		return nil, err
 	}
 	seen := c.membersSeen(ctx)
-	shards := make([]mongocheck.Shard, len(reply.Shards))
-	for n, s := range reply.Shards {
+	shards := make([]mongocheck.Shard, len(list))
+	for n, s := range list {
 		set, hosts := splitSet(s.Host)
-		shard := mongocheck.Shard{Name: s.ID, Set: set, Zones: s.Tags, Members: seen[set], Source: "a router"}
+		shard := mongocheck.Shard{Name: s.Name, Set: set, Zones: s.Zones, Members: seen[set], Source: "a router"}
 		for _, host := range hosts {
 			if !slices.ContainsFunc(shard.Members, func(m mongocheck.Member) bool { return m.Host == host }) {
 				shard.Members = append(shard.Members, mongocheck.Member{Host: host})
@@ -130,17 +124,13 @@ func (c *Client) membersSeen(ctx context.Context) map[string][]mongocheck.Member
 
 // keyRanges counts the key ranges of every shard zone.
 func (c *Client) keyRanges(ctx context.Context) (map[string]int, error) {
-	cursor, err := c.driver.Database("config").Collection("tags").Find(ctx, bson.D{}, options.Find().SetProjection(bson.D{{Key: "tag", Value: 1}}))
+	found, err := c.ranges(ctx, bson.D{{Key: "tag", Value: 1}})
 	if err != nil {
-		return nil, fmt.Errorf("read config.tags: %w", err)
-	}
-	var found []struct{ Tag string }
-	if err := cursor.All(ctx, &found); err != nil {
-		return nil, fmt.Errorf("read config.tags: %w", err)
+		return nil, err
 	}
 	count := map[string]int{}
 	for _, r := range found {
-		count[r.Tag]++
+		count[r.Zone]++
 	}
 	return count, nil
 }

@@ -188,7 +188,8 @@ func TestInspectMembers(t *testing.T) {
 func TestLook(t *testing.T) {
 	server := mongotest.Start(t, mongotest.Options{Routers: 2})
 	environment, admin := "test-"+rand.Text(), connectAs(t, server, server.Admin())
-	if _, err := bootstrap.EnsureDatabase(t.Context(), admin, environment, []zone.Zone{{Name: "West"}}, []bootstrap.ServiceUser{{Service: "squall"}}); err != nil {
+	want := bootstrap.Want{Environment: environment, Zones: []zone.Zone{{Name: "West"}}, Services: []bootstrap.ServiceUser{{Service: "squall"}}}
+	if _, _, err := bootstrap.EnsureDatabase(t.Context(), admin, want, nil); err != nil {
 		t.Fatal(err)
 	}
 	look := func(dn string) []mongocheck.Router {

@@ -40,7 +40,7 @@ func (c *Client) Inventory(ctx context.Context, environment string) (Inventory, 
 	if all.Shards, err = c.listShards(ctx); err != nil {
 		return all, err
 	}
-	if all.Ranges, err = c.rangeCounts(ctx); err != nil {
+	if all.Ranges, err = c.keyRanges(ctx); err != nil {
 		return all, err
 	}
 	lease, err := c.ids(ctx, leaseCollection, bson.D{{Key: "_id", Value: environment}})
@@ -58,16 +58,6 @@ func (c *Client) listShards(ctx context.Context) ([]Shard, error) {
 		return nil, fmt.Errorf("list the shards: %w", err)
 	}
 	return reply.Shards, nil
-}
-
-// rangeCounts counts the key ranges of every shard zone.
-func (c *Client) rangeCounts(ctx context.Context) (map[string]int, error) {
-	ranges, err := c.ranges(ctx, bson.D{{Key: "tag", Value: 1}})
-	count := map[string]int{}
-	for _, r := range ranges {
-		count[r.Zone]++
-	}
-	return count, err
 }
 
 // KeyRange assigns a part of a collection to a shard zone.

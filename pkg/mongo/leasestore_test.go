@@ -108,7 +108,7 @@ func TestLeaseStoreIsTheProtocols(t *testing.T) {
 func TestLeaseStoreShowsSightings(t *testing.T) {
 	server := mongotest.Target(t)
 	environment, zones := "test-"+rand.Text(), []zone.Zone{{Name: "West"}}
-	if _, err := bootstrap.EnsureDatabase(t.Context(), connectAs(t, server, server.Admin()), environment, zones, nil); err != nil {
+	if _, _, err := bootstrap.EnsureDatabase(t.Context(), connectAs(t, server, server.Admin()), bootstrap.Want{Environment: environment, Zones: zones}, nil); err != nil {
 		t.Fatal(err)
 	}
 	store := connectAs(t, server, "CN=gateway-west,OU=root,O=system").LeaseStore(environment, storeTime)
