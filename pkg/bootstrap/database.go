@@ -10,6 +10,7 @@ import (
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongocheck"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/pki"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/zone"
 )
@@ -99,6 +100,9 @@ func (s Step) make(ctx context.Context, db *mongo.Client, environment string) (m
 // may be changed it has root@admin afterwards; the localhost exception lets nobody do that to a user that exists.
 func EnsureAdmin(ctx context.Context, db *mongo.Client) (made bool, err error) {
 	admin := AdminUser()
+	if member := db.Member(); mongocheck.TakenForMember(admin.Name, member) {
+		return false, memberError(admin.Name, member)
+	}
 	if made, err = db.CreateUser(ctx, admin); made || err != nil {
 		return made, err
 	}

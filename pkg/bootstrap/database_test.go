@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/bootstrap"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo/mongotest"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/zone"
@@ -357,5 +358,32 @@ func TestAdmin(t *testing.T) {
 	}
 	if _, err := w.connect(nil).Inventory(t.Context(), "x"); err != nil {
 		t.Errorf("as the new administrator: %v", err)
+	}
+}
+
+// TestMembershipTrap: users that the cluster would take for its own members are refused before anything is written.
+func TestMembershipTrap(t *testing.T) {
+	for member, admin := range map[string]bool{"CN=r,O=system,OU=root": false, "CN=r,OU=users,O=mongodb": true} {
+		server := mongotest.Start(t, mongotest.Options{RouterDN: member, Config: mongotest.Config{NoClusterX509: true}})
+		w := &world{t: t, server: server, Want: bootstrap.Want{Environment: "me", Services: []bootstrap.ServiceUser{{Service: "squall"}}}}
+		client := w.connect(nil)
+		if err := client.Probe(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var writes atomic.Int64
+		server.Observe(func(command string) {
+			if strings.HasPrefix(command, "create") || command == "addShardToZone" {
+				writes.Add(1)
+			}
+		})
+		var err error
+		if admin {
+			_, err = bootstrap.EnsureAdmin(t.Context(), client)
+		} else {
+			_, _, err = bootstrap.EnsureDatabase(t.Context(), client, w.Want, nil)
+		}
+		if err == nil || !strings.Contains(err.Error(), "the routers' certificate "+member+" has the same O, OU and DC as CN=") || hint.Of(err) == "" || writes.Load() > 0 {
+			t.Errorf("%s: %v after %d writes", member, err, writes.Load())
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongocheck"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/pki"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/zone"
 )
@@ -54,6 +55,9 @@ func (p Plan) Of(actions ...Action) []Step {
 
 // decide compares. An error names every user that is another environment's.
 func (w Want) decide(have mongo.Inventory) (Plan, error) {
+	if err := w.members(have.Member); err != nil {
+		return Plan{}, err
+	}
 	var p Plan
 	p.roles(have.Roles)
 	if err := w.users(&p, have.Users); err != nil {
@@ -69,6 +73,25 @@ func (w Want) decide(have mongo.Inventory) (Plan, error) {
 		}
 	}
 	return p, nil
+}
+
+// members refuses users that the cluster would take for its own members.
+func (w Want) members(member string) error {
+	var taken []string
+	for _, u := range slices.Concat(agentUsers(w.Zones), serviceUsers(w.Services)) {
+		if mongocheck.TakenForMember(u.Name, member) {
+			taken = append(taken, u.Name)
+		}
+	}
+	if taken == nil {
+		return nil
+	}
+	return memberError(strings.Join(taken, "; "), member)
+}
+
+func memberError(users, member string) error {
+	return hint.New(fmt.Sprintf("the routers' certificate %s has the same O, OU and DC as %s: MongoDB would take such a client for a member of the cluster, with every right",
+		member, users), mongocheck.MemberHint)
 }
 
 func (p *Plan) roles(have []mongo.CustomRole) {

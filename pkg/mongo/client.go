@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.mongodb.org/mongo-driver/mongo"
@@ -68,6 +69,8 @@ type Client struct {
 	tls    *tls.Config
 	hosts  []string
 	dial   Dial
+
+	members atomic.Pointer[string] // see Member
 }
 
 // URI returns the connection string for hosts, the value of global.database.mongo.host: routers separated by commas, 27017 being the

@@ -15,6 +15,7 @@ type Inventory struct {
 	Roles  []CustomRole // of Database
 	Shards []Shard
 	Ranges map[string]int // key ranges of each shard zone
+	Member string         // see Client.Member
 	Lease  bool           // the environment's lease exists
 	Zones  []string       // keys of the environment's zones that have a record
 }
@@ -29,7 +30,7 @@ type Shard struct {
 
 // Inventory reads what a bootstrap of the environment must know, in six round trips and without a write.
 func (c *Client) Inventory(ctx context.Context, environment string) (Inventory, error) {
-	var all Inventory
+	all := Inventory{Member: c.Member()}
 	var err error
 	if all.Users, err = c.users(ctx); err != nil {
 		return all, err

@@ -35,11 +35,22 @@ func (c *Client) Probe(ctx context.Context) error {
 	return errors.Join(reasons...)
 }
 
+// Member is the subject of a router's certificate that Probe saw, "" before that. MongoDB takes clients that are too like it for members.
+func (c *Client) Member() string {
+	if subject := c.members.Load(); subject != nil {
+		return *subject
+	}
+	return ""
+}
+
 func (c *Client) probeRouter(ctx context.Context, host string) error {
 	if mongocheck.IsAtlas(host) {
 		return mongocheck.AtlasTrouble().Error(host)
 	}
-	n, hello, _, troubles := dialNode(ctx, c.dial, c.tls, host, probeTime)
+	n, hello, chain, troubles := dialNode(ctx, c.dial, c.tls, host, probeTime)
+	if len(chain) > 0 {
+		c.members.Store(new(mongocheck.Subject(chain[0])))
+	}
 	if n == nil {
 		errs := make([]error, len(troubles))
 		for i, t := range troubles {

@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/x/mongo/driver"
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongocheck"
 )
 
 // External is the database that X.509 users belong to.
@@ -133,7 +134,7 @@ func (c *Client) putUser(ctx context.Context, command string, u User) error {
 	}
 	err = fmt.Errorf("%s %q: %w", command, u.Name, err)
 	if strings.Contains(err.Error(), "internal cluster member") {
-		err = hint.Wrap(err, "the routers' certificate must not share O, OU and DC with this user's: issue it with another OU")
+		err = hint.Wrap(err, "%s", mongocheck.MemberHint)
 	}
 	return err
 }

@@ -108,6 +108,16 @@ func Certificates(certs []*x509.Certificate) []Certificate {
 	return out
 }
 
+// TakenForMember tells whether a cluster whose members have certificates with the subject member takes a client's subject for one of them:
+// createUser then refuses it, or it logs in with every right.
+func TakenForMember(subject, member string) bool {
+	key := memberKey(member)
+	return key != "" && memberKey(subject) == key
+}
+
+// MemberHint says how the routers get a certificate that no client is taken for.
+const MemberHint = "give the routers certificates with another OU: kubectl aporeto pki regen writes one with OU=servers,O=mongodb"
+
 // memberKey is what decides who is taken for a member of the cluster: the attributes O, OU and DC, whatever their order. "" means that
 // nobody is.
 func memberKey(dn string) string {

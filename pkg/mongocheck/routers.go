@@ -172,10 +172,9 @@ func (c *check) membership() {
 	routers := slices.DeleteFunc(slices.Clone(c.f.Routers), func(r Router) bool { return len(r.Chain) == 0 })
 	well := fmt.Sprintf("none of the %s of this environment has the O, OU and DC of a router's certificate", plural(len(c.p.Subjects), "subject", "subjects"))
 	c.each(Membership, routers, well, func(r Router) (Level, string, string) {
-		members := memberKey(r.Chain[0].Subject)
 		var taken []string
 		for _, subject := range c.p.Subjects {
-			if members != "" && memberKey(subject) == members {
+			if TakenForMember(subject, r.Chain[0].Subject) {
 				taken = append(taken, subject)
 			}
 		}
@@ -183,7 +182,7 @@ func (c *check) membership() {
 			return OK, "", ""
 		}
 		return Fail, fmt.Sprintf("its certificate %s has the same O, OU and DC as %s: MongoDB takes such a client for a member of the cluster, with every right, or refuses to create its user",
-			r.Chain[0].Subject, list(taken)), "give the routers certificates with another OU: kubectl aporeto pki regen writes one with OU=servers,O=mongodb"
+			r.Chain[0].Subject, list(taken)), MemberHint
 	})
 }
 
