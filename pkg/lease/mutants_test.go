@@ -2,6 +2,10 @@ package lease
 
 import (
 	"flag"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -44,6 +48,31 @@ func TestMutants(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestMutantsAreTheDesigns holds the names against docs/failover.md, so that none is forgotten.
+func TestMutantsAreTheDesigns(t *testing.T) {
+	text, err := os.ReadFile("../../docs/failover.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, found := strings.Cut(string(text), "(`TestMutants/<name>`):")
+	list, _, ends := strings.Cut(list, ".\n")
+	if !found || !ends {
+		t.Fatal("docs/failover.md lists no mutants")
+	}
+	var want, have []string
+	for _, name := range regexp.MustCompile("`([a-z-]+)`").FindAllStringSubmatch(list, -1) {
+		want = append(want, name[1])
+	}
+	for _, m := range mutants() {
+		have = append(have, m.name)
+	}
+	slices.Sort(want)
+	slices.Sort(have)
+	if len(want) < 20 || !slices.Equal(want, have) {
+		t.Errorf("the design has %v\nthe test has %v", want, have)
 	}
 }
 
