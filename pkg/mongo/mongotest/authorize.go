@@ -28,7 +28,7 @@ func (s *Standin) authorize(r *request) error {
 	}
 	for _, n := range needs {
 		if !allowed(privs, n) {
-			return errf(codeUnauthorized, "not authorized on %s to execute command %s", r.db, describe(redact(r.body)))
+			return errf(codeUnauthorized, "not authorized on %s to execute command %s", r.db, describeShort(redact(r.body)))
 		}
 	}
 	return nil

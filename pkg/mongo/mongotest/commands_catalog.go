@@ -34,7 +34,7 @@ func runListDatabases(s *Standin, r *request) (bson.D, error) {
 	privs := s.privileges(r.conn)
 	all := allowed(privs, access{"listDatabases", resource{cluster: true}})
 	if v, ok := lookupField(r.body, "authorizedDatabases"); ok && !truthy(v) && !all {
-		return nil, errf(codeUnauthorized, "not authorized on %s to execute command %s", r.db, describe(r.body))
+		return nil, errf(codeUnauthorized, "not authorized on %s to execute command %s", r.db, describeShort(r.body))
 	}
 	var names []string
 	for db := range s.store.dbs {

@@ -198,7 +198,7 @@ func (s *Standin) checkFields(r *request) error {
 		since, known := r.cmd.fields[e.Key]
 		if !known || !s.since(since) {
 			if r.cmd.name == "find" || r.cmd.name == "findAndModify" {
-				return errf(codeFailedToParse, "Failed to parse: %s. Unrecognized field '%s'.", describe(r.body), e.Key)
+				return errf(codeFailedToParse, "Failed to parse: %s. Unrecognized field '%s'.", describeShort(r.body), e.Key)
 			}
 			return errf(codeUnknownField, "BSON field '%s.%s' is an unknown field.", r.cmd.name, e.Key)
 		}

@@ -17,6 +17,35 @@ type predicate func(doc bson.D) bool
 // compileFilter turns a query document into a predicate, or refuses it with
 // the server's error, or with NotImplemented for operators left out.
 func compileFilter(filter bson.D) (predicate, error) {
+	clauses := maxClauses
+	if !countClauses(filter, &clauses) {
+		return nil, notImplemented("a filter of more than %d clauses", maxClauses)
+	}
+	return compileAllOf(filter)
+}
+
+// countClauses tells whether a filter's parts, but the lists of $in, are within
+// a number.
+func countClauses(v any, left *int) bool {
+	*left--
+	switch x := v.(type) {
+	case bson.D:
+		for _, e := range x {
+			if e.Key != "$in" && e.Key != "$nin" && !countClauses(e.Value, left) {
+				return false
+			}
+		}
+	case bson.A:
+		for _, e := range x {
+			if !countClauses(e, left) {
+				return false
+			}
+		}
+	}
+	return *left >= 0
+}
+
+func compileAllOf(filter bson.D) (predicate, error) {
 	var all []predicate
 	for _, e := range filter {
 		p, err := compileElement(e)
@@ -72,7 +101,7 @@ func compileLogical(e bson.E) (predicate, error) {
 		if !ok {
 			return nil, errf(codeBadValue, "$or/$and/$nor entries need to be full objects")
 		}
-		p, err := compileFilter(d)
+		p, err := compileAllOf(d)
 		if err != nil {
 			return nil, err
 		}
@@ -172,20 +201,18 @@ func compileIn(op bson.E) (pathTest, error) {
 	if !ok {
 		return nil, errf(codeBadValue, "%s needs an array", op.Key)
 	}
-	var tests []func(any) bool
+	members := make(map[string]bool, len(list))
 	for _, v := range list {
 		if _, regex := v.(primitive.Regex); regex {
 			return nil, notImplemented("a regular expression in %s", op.Key)
 		}
-		tests = append(tests, equals(v))
+		members[indexKey(v)] = true
 	}
 	return anyValue(func(v any) bool {
-		for _, t := range tests {
-			if t(v) {
-				return true
-			}
+		if (v == absent{}) {
+			v = nil
 		}
-		return false
+		return members[indexKey(v)]
 	}), nil
 }
 
@@ -218,7 +245,7 @@ func compileElemMatch(v any) (pathTest, error) {
 		}
 		return anyElement(func(e any) bool { return test(bson.D{{Key: "e", Value: e}}, []string{"e"}) }), nil
 	}
-	p, err := compileFilter(d)
+	p, err := compileAllOf(d)
 	if err != nil {
 		return nil, err
 	}

@@ -96,7 +96,7 @@ func (e *replayEntry) answer(r *request) (bson.D, error) {
 	}
 	was := e.modified
 	incompatible := func(code int32) error {
-		return errf(code, "findAndModify retry request: %s is not compatible with previous write in the transaction of type: %s", describe(r.body), was.kind[:1])
+		return errf(code, "findAndModify retry request: %s is not compatible with previous write in the transaction of type: %s", describeShort(r.body), was.kind[:1])
 	}
 	switch {
 	case was.kind == "delete" && !r.flag("remove"):
@@ -106,9 +106,9 @@ func (e *replayEntry) answer(r *request) (bson.D, error) {
 	case was.kind == "update" && r.flag("remove"):
 		return nil, incompatible(40609)
 	case was.kind == "update" && r.flag("new") && !was.isNew:
-		return nil, errf(40611, "findAndModify retry request: %s wants the document after update returned, but only before update document is stored", describe(r.body))
+		return nil, errf(40611, "findAndModify retry request: %s wants the document after update returned, but only before update document is stored", describeShort(r.body))
 	case was.kind == "update" && !r.flag("new") && was.isNew:
-		return nil, errf(40612, "findAndModify retry request: %s wants the document before update returned, but only after update document is stored", describe(r.body))
+		return nil, errf(40612, "findAndModify retry request: %s wants the document before update returned, but only after update document is stored", describeShort(r.body))
 	}
 	return append(bson.D{}, was.result...), nil
 }

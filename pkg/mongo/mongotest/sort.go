@@ -7,10 +7,18 @@ import (
 	"go.mongodb.org/mongo-driver/bson"
 )
 
+const (
+	maxSortKeys        = 32 // the server's limit too
+	maxProjectionPaths = 1000
+)
+
 func splitPath(p string) []string { return strings.Split(p, ".") }
 
 // sortDocs sorts in place by a sort document; equal documents keep their order.
 func sortDocs(docs []bson.D, spec bson.D) error {
+	if len(spec) > maxSortKeys {
+		return errf(13103, "too many compound keys")
+	}
 	for _, e := range spec {
 		if f := asFloat(e.Value); f != 1 && f != -1 {
 			return errf(codeBadValue, "bad sort specification: %s", describe(spec))
@@ -65,6 +73,9 @@ type projection struct {
 // compileProjection takes {a: 1, "b.c": 1, _id: 0} and {a: 0}; expressions and
 // array operators are refused.
 func compileProjection(spec bson.D) (*projection, error) {
+	if len(spec) > maxProjectionPaths {
+		return nil, notImplemented("a projection of more than %d fields", maxProjectionPaths)
+	}
 	p := &projection{}
 	decided := false
 	for _, e := range spec {

@@ -58,6 +58,17 @@ func describe(v any) string {
 	return fmt.Sprintf("%v", v)
 }
 
+// describeShort is describe for an error that quotes what a client sent, which
+// may be as large as a message.
+func describeShort(v any) string {
+	const limit = 16 << 10
+	s := describe(v)
+	if len(s) > limit {
+		s = s[:limit] + "..."
+	}
+	return s
+}
+
 func describeFloat(f float64) string {
 	if math.IsInf(f, 0) || math.IsNaN(f) {
 		return strings.ToLower(strings.TrimPrefix(strconv.FormatFloat(f, 'g', -1, 64), "+"))

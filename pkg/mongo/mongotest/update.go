@@ -33,6 +33,16 @@ var updateOperators = map[string]bool{
 	"$addToSet": true, "$currentDate": true, "$min": true, "$max": true,
 }
 
+const (
+	// maxPad is the server's limit on padding an array with nulls. A document
+	// could not hold more than maxPads of them altogether.
+	maxPad  = 1_500_000
+	maxPads = 1_900_000
+	// maxClauses bounds the operators of an update, or the parts of a filter, that
+	// are carried out while nobody else can be served.
+	maxClauses = 10_000
+)
+
 // compileUpdate checks an update document: operators, or a replacement.
 func compileUpdate(update bson.D) (*updater, error) {
 	if len(update) == 0 || !strings.HasPrefix(update[0].Key, "$") {
@@ -65,7 +75,9 @@ func compileUpdate(update bson.D) (*updater, error) {
 			if err := u.checkOp(o); err != nil {
 				return nil, err
 			}
-			u.ops = append(u.ops, o)
+			if u.ops = append(u.ops, o); len(u.ops) > maxClauses {
+				return nil, notImplemented("an update of more than %d fields", maxClauses)
+			}
 		}
 	}
 	return u, nil
@@ -114,11 +126,12 @@ func (u *updater) apply(doc bson.D, inserting bool) (bson.D, error) {
 		}
 	} else {
 		out = cloneDoc(doc)
+		pads := maxPads
 		for _, o := range u.ops {
 			if o.name == "$setOnInsert" && !inserting {
 				continue
 			}
-			v, err := setAt(out, o.path, nil, o.modify, o.creates())
+			v, err := setAt(out, o.path, nil, o.modify, o.creates(), &pads)
 			if err != nil {
 				return nil, err
 			}
@@ -140,8 +153,8 @@ func (o updateOp) creates() bool { return o.name != "$unset" && o.name != "$pull
 
 // setAt rebuilds v with modify applied to what is at path. modify gets absent{}
 // for a missing field and gives absent{} to remove one. done is the path so
-// far, for error texts.
-func setAt(v any, path, done []string, modify func(old any) (any, error), create bool) (any, error) {
+// far, for error texts; pads is how many nulls arrays may still be padded with.
+func setAt(v any, path, done []string, modify func(old any) (any, error), create bool, pads *int) (any, error) {
 	if len(path) == 0 {
 		return modify(v)
 	}
@@ -150,13 +163,13 @@ func setAt(v any, path, done []string, modify func(old any) (any, error), create
 		if !create {
 			return absent{}, nil
 		}
-		return setAt(bson.D{}, path, done, modify, create)
+		return setAt(bson.D{}, path, done, modify, create, pads)
 	case bson.D:
 		for i, e := range x {
 			if e.Key != path[0] {
 				continue
 			}
-			child, err := setAt(e.Value, path[1:], append(done, path[0]), modify, create)
+			child, err := setAt(e.Value, path[1:], append(done, path[0]), modify, create, pads)
 			if err != nil {
 				return nil, err
 			}
@@ -166,13 +179,13 @@ func setAt(v any, path, done []string, modify func(old any) (any, error), create
 			x[i].Value = child
 			return x, nil
 		}
-		child, err := setAt(absent{}, path[1:], append(done, path[0]), modify, create)
+		child, err := setAt(absent{}, path[1:], append(done, path[0]), modify, create, pads)
 		if err != nil || (child == absent{}) {
 			return x, err
 		}
 		return append(x, bson.E{Key: path[0], Value: child}), nil
 	case bson.A:
-		return setInArray(x, path, done, modify, create)
+		return setInArray(x, path, done, modify, create, pads)
 	}
 	if !create {
 		return v, nil
@@ -180,8 +193,7 @@ func setAt(v any, path, done []string, modify func(old any) (any, error), create
 	return nil, errf(codePathNotViable, "Cannot create field '%s' in element {%s: %s}", path[0], last(done), describe(v))
 }
 
-func setInArray(a bson.A, path, done []string, modify func(any) (any, error), create bool) (any, error) {
-	const maxPad = 1_500_000 // the server's limit on padding an array with nulls
+func setInArray(a bson.A, path, done []string, modify func(any) (any, error), create bool, pads *int) (any, error) {
 	i, err := strconv.Atoi(path[0])
 	if err != nil || i < 0 {
 		if !create {
@@ -193,7 +205,7 @@ func setInArray(a bson.A, path, done []string, modify func(any) (any, error), cr
 	if i < len(a) {
 		old = a[i]
 	}
-	child, err := setAt(old, path[1:], append(done, path[0]), modify, create)
+	child, err := setAt(old, path[1:], append(done, path[0]), modify, create, pads)
 	if err != nil {
 		return nil, err
 	}
@@ -205,6 +217,9 @@ func setInArray(a bson.A, path, done []string, modify func(any) (any, error), cr
 	}
 	if i > len(a)+maxPad {
 		return nil, errf(codeBadValue, "can't backfill array to larger than %d elements", maxPad)
+	}
+	if *pads -= max(0, i-len(a)); *pads < 0 {
+		return nil, errf(17419, "Resulting document after update is larger than %d", maxDocument)
 	}
 	for len(a) <= i {
 		a = append(a, nil)

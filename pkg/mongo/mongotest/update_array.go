@@ -120,8 +120,13 @@ func pull(array bson.A, arg any) (any, error) {
 func seedFromFilter(filter bson.D) (bson.D, error) {
 	var out any = bson.D{}
 	var err error
+	pads := maxPads
 	for _, e := range equalities(filter) {
-		if out, err = setAt(out, splitPath(e.Key), nil, func(any) (any, error) { return cloneValue(e.Value), nil }, true); err != nil {
+		path := splitPath(e.Key)
+		if len(path) > maxDepth {
+			return nil, errf(codeBadValue, "path %d levels deep", len(path))
+		}
+		if out, err = setAt(out, path, nil, func(any) (any, error) { return cloneValue(e.Value), nil }, true, &pads); err != nil {
 			return nil, err
 		}
 	}
