@@ -11,7 +11,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -71,19 +70,6 @@ type Client struct {
 	dial   Dial
 
 	members atomic.Pointer[string] // see Member
-}
-
-// URI returns the connection string for hosts, the value of global.database.mongo.host: routers separated by commas, 27017 being the
-// port of those that name none.
-func URI(hosts, database string) (string, error) {
-	list := strings.Split(hosts, ",")
-	for i, h := range list {
-		if list[i] = strings.TrimSpace(h); list[i] == "" || strings.ContainsAny(list[i], "/@?#% ") {
-			return "", hint.New(fmt.Sprintf("global.database.mongo.host %q is malformed", hosts), "kubectl aporeto value set global.database.mongo.host HOST1:27017,HOST2:27017")
-		}
-	}
-	query := url.Values{"tls": {"true"}, "authMechanism": {"MONGODB-X509"}, "authSource": {"$external"}}
-	return "mongodb://" + strings.Join(list, ",") + "/" + database + "?" + query.Encode(), nil
 }
 
 // Connect returns a client for o. It reaches nothing yet: the first operation does, and Probe tells beforehand why it could not.

@@ -31,8 +31,8 @@ type node struct {
 }
 
 const (
-	wireMsg  = 6        // the first wire version with OP_MSG (3.6)
-	maxReply = 16 << 20 // of one document; replies here are small
+	wireMsg  = 6       // the first wire version with OP_MSG (3.6)
+	maxReply = 1 << 20 // of one document; replies here are small, and this bounds how deep one can nest
 )
 
 // commandError is a server's refusal of a command.

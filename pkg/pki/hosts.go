@@ -27,7 +27,7 @@ func ParseHosts(value string) (dns []string, ips []netip.Addr, err error) {
 			}
 			host = h
 		}
-		if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && ip.Zone() == "" {
 			ips = append(ips, ip.Unmap())
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
@@ -121,11 +122,50 @@ func decrypt(block *pem.Block, passphrase []byte) (der []byte, err error) {
 			der, err = nil, errors.New("the encrypted key is damaged")
 		}
 	}()
+	if err := checkIterations(block); err != nil {
+		return nil, err
+	}
 	der, err = pemutil.DecryptPEMBlock(block, passphrase)
 	if errors.Is(err, x509.IncorrectPasswordError) {
 		return nil, ErrPassphrase
 	}
 	return der, err
+}
+
+// maxIterations of a key's PBKDF2 take a few seconds; OpenSSL's default is 2048, ours 600,000.
+const maxIterations = 10_000_000
+
+// checkIterations refuses a key whose file asks for more work than anybody's does: the library would do it. What does not parse here is
+// left to the library, which says so.
+func checkIterations(block *pem.Block) error {
+	if block.Headers["Proc-Type"] != "" {
+		return nil
+	}
+	var info struct {
+		Algorithm struct {
+			ID         asn1.ObjectIdentifier
+			Parameters struct {
+				Derivation struct {
+					ID         asn1.ObjectIdentifier
+					Parameters struct {
+						Salt       []byte
+						Iterations int
+						KeyLength  int           `asn1:"optional"`
+						Function   asn1.RawValue `asn1:"optional"`
+					}
+				}
+				Encryption asn1.RawValue
+			}
+		}
+		Key []byte
+	}
+	if _, err := asn1.Unmarshal(block.Bytes, &info); err != nil {
+		return nil //nolint:nilerr // the library tells
+	}
+	if n := info.Algorithm.Parameters.Derivation.Parameters.Iterations; n > maxIterations {
+		return fmt.Errorf("the key's passphrase is derived by %d iterations, more than %d", n, maxIterations)
+	}
+	return nil
 }
 
 func parsePlain(data []byte) (crypto.Signer, error) {

@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 
-	"go.step.sm/crypto/pemutil"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/pki"
 )
 
 // ParseCertKey reads a full.pem as mongod takes it: the key and the chain in
@@ -29,7 +29,7 @@ func ParseCertKey(data, password []byte) (tls.Certificate, error) {
 		if out.PrivateKey != nil {
 			return tls.Certificate{}, errors.New("parse certificate key file: more than one key")
 		}
-		key, err := pemutil.ParseKey(pem.EncodeToMemory(block), pemutil.WithPassword(password))
+		key, err := pki.ParseKey(pem.EncodeToMemory(block), password)
 		if err != nil {
 			return tls.Certificate{}, fmt.Errorf("parse certificate key file: %w", err)
 		}
@@ -42,12 +42,7 @@ func ParseCertKey(data, password []byte) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("parse certificate key file: %w", err)
 	}
-	signer, ok := out.PrivateKey.(crypto.Signer)
-	if !ok {
-		return tls.Certificate{}, errors.New("parse certificate key file: the key cannot sign")
-	}
-	public, ok := signer.Public().(interface{ Equal(x crypto.PublicKey) bool })
-	if !ok || !public.Equal(leaf.PublicKey) {
+	if signer, ok := out.PrivateKey.(crypto.Signer); !ok || !pki.Matches(leaf, signer) {
 		return tls.Certificate{}, errors.New("parse certificate key file: the key is not the certificate's")
 	}
 	out.Leaf = leaf

@@ -1,17 +1,16 @@
 package mongotest
 
 import (
-	"crypto"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/x/mongo/driver/connstring"
-	"go.step.sm/crypto/pemutil"
+
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/pki"
 )
 
 // External gives the cluster at uri as a target. dir holds certificates as
@@ -80,13 +79,9 @@ func readAuthority(dir string, chain, pass []byte) (*Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the System CA's key: %w", err)
 	}
-	key, err := pemutil.ParseKey(data, pemutil.WithPassword(pass))
+	signer, err := pki.ParseKey(data, pass)
 	if err != nil {
 		return nil, fmt.Errorf("%s does not open %q (%w): it must be what kubectl aporeto value get global.certs.ca.system.pass prints", EnvKeyPass, name, err)
-	}
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return nil, fmt.Errorf("%q: a %T cannot sign", name, key)
 	}
 	return newAuthority(chain, ca, signer), nil
 }
@@ -115,18 +110,9 @@ func readCertificate(name string) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read certificate: %w", err)
 	}
-	for {
-		var block *pem.Block
-		if block, data = pem.Decode(data); block == nil {
-			return nil, fmt.Errorf("read certificate: %q holds none", name)
-		}
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("read certificate %q: %w", name, err)
-		}
-		return cert, nil
+	certs, err := pki.ParseCertificates(data)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", name, err)
 	}
+	return certs[0], nil
 }
