@@ -23,5 +23,5 @@ func main() {
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return agentcli.Main(ctx, &agentcli.Env{Out: os.Stdout, ErrOut: os.Stderr, Version: version}, os.Args[1:])
+	return agentcli.Main(ctx, &agentcli.Env{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr, Getenv: os.Getenv, Version: version}, os.Args[1:])
 }

@@ -32,6 +32,11 @@ func TestMain(m *testing.M) {
 //
 // which starts a stand-in of MongoDB with the certificates of the environment in the current folder (after pki init), and
 // puts its routers into $MONGODB as global.database.mongo.host wants them. With -cert the routers show another certificate.
+//
+//	zone CONTEXT ZONE [ROUTERS]
+//
+// which is cluster for the zone ZONE with a pod of the gateway, in which aporeto-agent's commands can be run: it has that gateway's
+// certificate, and ROUTERS (default: $MONGODB).
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           filepath.Join("..", "..", "pkg", "cli", "testdata", "script"),
@@ -44,7 +49,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("NO_COLOR", "1")
 			return os.MkdirAll(home, 0o700)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"cluster": startCluster, "mongodb": startMongoDB},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"cluster": startCluster, "mongodb": startMongoDB, "zone": startZone},
 	})
 }
 
@@ -56,7 +61,12 @@ func startCluster(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) == 3 {
 		answer = ts.ReadFile(args[2])
 	}
-	server := httptest.NewServer(apiServer(args[1], answer))
+	addCluster(ts, args[0], apiServer(args[1], answer))
+}
+
+// addCluster starts an API server and adds it to $KUBECONFIG.
+func addCluster(ts *testscript.TestScript, name string, handler http.Handler) {
+	server := httptest.NewServer(handler)
 	ts.Defer(server.Close)
 	path := ts.Getenv("KUBECONFIG")
 	config, err := clientcmd.LoadFromFile(path)
@@ -64,11 +74,11 @@ func startCluster(ts *testscript.TestScript, neg bool, args []string) {
 		config, err = clientcmdapi.NewConfig(), nil
 	}
 	ts.Check(err)
-	config.Clusters[args[0]] = &clientcmdapi.Cluster{Server: server.URL}
-	config.AuthInfos[args[0]] = &clientcmdapi.AuthInfo{Token: "test"}
-	config.Contexts[args[0]] = &clientcmdapi.Context{Cluster: args[0], AuthInfo: args[0]}
+	config.Clusters[name] = &clientcmdapi.Cluster{Server: server.URL}
+	config.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: "test"}
+	config.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
 	if config.CurrentContext == "" {
-		config.CurrentContext = args[0]
+		config.CurrentContext = name
 	}
 	ts.Check(clientcmd.WriteToFile(*config, path))
 }

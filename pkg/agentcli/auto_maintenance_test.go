@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -37,8 +38,14 @@ func startEndpoint(t *testing.T, environment, zone string) (url, caBundle string
 }
 
 func agent(ctx context.Context, args ...string) (code int, out, errOut string) {
+	return agentIn(ctx, nil, nil, args...)
+}
+
+// agentIn is agent with an environment of variables and something on stdin.
+func agentIn(ctx context.Context, variables map[string]string, in io.Reader, args ...string) (code int, out, errOut string) {
 	var stdout, stderr bytes.Buffer
-	code = agentcli.Main(ctx, &agentcli.Env{Out: &stdout, ErrOut: &stderr, Version: "v1.2.3"}, args)
+	getenv := func(name string) string { return variables[name] }
+	code = agentcli.Main(ctx, &agentcli.Env{In: in, Out: &stdout, ErrOut: &stderr, Getenv: getenv, Version: "v1.2.3"}, args)
 	return code, stdout.String(), stderr.String()
 }
 

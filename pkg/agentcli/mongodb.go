@@ -25,6 +25,13 @@ func (o *mongoFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.certKey, "mongodb-cert-key", "", "PEM `file` with the client's certificate, its chain and its key (required)")
 }
 
+// registerEnv is register for commands that are run beside another one in its container, whose environment says how.
+func (o *mongoFlags) registerEnv(flags *pflag.FlagSet, getenv func(string) string) {
+	flags.StringVar(&o.uri, "mongodb-uri", getenv("MONGODB_URI"), "connection `string` of the MongoDB routers (default: $MONGODB_URI)")
+	flags.StringVar(&o.ca, "mongodb-ca", getenv("MONGODB_CA_FILE"), "PEM `file` with the CAs that verify the routers (default: $MONGODB_CA_FILE)")
+	flags.StringVar(&o.certKey, "mongodb-cert-key", getenv("MONGODB_CERT_KEY_FILE"), "PEM `file` with the client's certificate, its chain and its key (default: $MONGODB_CERT_KEY_FILE)")
+}
+
 // problems returns what is wrong with the flags.
 func (o *mongoFlags) problems() []error {
 	var all []error
@@ -61,12 +68,20 @@ func (o *mongoFlags) certificate() (*tls.Certificate, error) {
 
 // connect returns a client that never repeats a write by itself. It reaches nothing yet.
 func (o *mongoFlags) connect(ctx context.Context, program string) (*mongo.Client, error) {
+	options, err := o.options(program)
+	if err != nil {
+		return nil, err
+	}
+	return mongo.Connect(ctx, options)
+}
+
+func (o *mongoFlags) options(program string) (mongo.Options, error) {
 	ca, err := os.ReadFile(o.ca)
 	if err != nil {
-		return nil, fmt.Errorf("read MongoDB's CAs: %w", err)
+		return mongo.Options{}, fmt.Errorf("read MongoDB's CAs: %w", err)
 	}
 	if o.certKey == "" {
-		return nil, errors.New("no client certificate")
+		return mongo.Options{}, errors.New("no client certificate")
 	}
-	return mongo.Connect(ctx, mongo.Options{URI: o.uri, CA: ca, Certificate: o.certificate, AppName: program})
+	return mongo.Options{URI: o.uri, CA: ca, Certificate: o.certificate, AppName: program}, nil
 }

@@ -25,8 +25,10 @@ const (
 
 // Env is what a command has of the world.
 type Env struct {
+	In      io.Reader
 	Out     io.Writer // results
 	ErrOut  io.Writer // logs and errors
+	Getenv  func(string) string
 	Version string
 }
 
@@ -79,6 +81,8 @@ func newRootCmd(env *Env) *cobra.Command {
 		newAutoMaintenanceCmd(env),
 		newGatewayCmd(env),
 		newHoldCmd(env),
+		newMongoDBViewCmd(env),
+		newRelayCmd(env),
 		newVersionCmd(env),
 	)
 	return cmd

@@ -20,9 +20,14 @@ func newMongoCmd(f *Factory) *cobra.Command {
 }
 
 // mongoFlags are the flags that every MongoDB command has.
-type mongoFlags struct{}
+type mongoFlags struct {
+	via string
+}
 
-func (m *mongoFlags) add(*Factory, *cobra.Command) {}
+func (m *mongoFlags) add(f *Factory, cmd *cobra.Command) {
+	cmd.Flags().StringVar(&m.via, "via", "", "the `zone` through whose gateway pods the routers are reached; TLS is end to end, the admin's key stays here (default: directly)")
+	_ = cmd.RegisterFlagCompletionFunc("via", f.completeZones)
+}
 
 // open loads the environment and finds out where its routers are. Nothing is reached yet.
 func (m *mongoFlags) open(f *Factory) (*database, error) {
@@ -43,6 +48,14 @@ func (m *mongoFlags) open(f *Factory) (*database, error) {
 	if len(db.hosts) == 0 {
 		return nil, noMongoHost()
 	}
+	if m.via != "" {
+		z, err := findZone(env, m.via)
+		if err != nil {
+			return nil, err
+		}
+		db.via = f.through(z)
+		db.dial = db.via.dial
+	}
 	return db, nil
 }
 
@@ -58,6 +71,7 @@ type database struct {
 	certificates *bootstrap.Certificates
 	hosts        []string   // the values of global.database.mongo.host, each once: zones may have routers of their own
 	dial         mongo.Dial // how a router is reached; nil: from here
+	via          *through   // whose dial it is, or nil
 }
 
 // connect returns a client of the routers host, logged in by the environment's admin certificate on first use. Only what is written

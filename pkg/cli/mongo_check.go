@@ -20,6 +20,8 @@ type mongoCheckOptions struct {
 	f     *Factory
 	mongo mongoFlags
 	print printFlags
+
+	fromZones bool
 }
 
 func newMongoCheckCmd(f *Factory) *cobra.Command {
@@ -31,14 +33,20 @@ func newMongoCheckCmd(f *Factory) *cobra.Command {
 at the same time, so that one that is down hides nothing. What cannot be seen from here is a warning that begins with "unknown".
 
 A document is written into the database aporeto_ha, read back, and removed. Nothing else is changed. The exit code is 1 when a requirement
-is known to be broken.`,
+is known to be broken.
+
+With --via ZONE the routers are asked through that zone's cluster, as its pods see them. With --from-zones the gateway of every zone looks
+for itself, with its own certificate and rights: names, TLS, login, clock, a linearizable read, a majority write, side by side. A zone that
+cannot be asked is shown as ? and stops no other.`,
 		Example: `  kubectl aporeto mongo check
-  kubectl aporeto mongo check -o json`,
+  kubectl aporeto mongo check --via passive -o json
+  kubectl aporeto mongo check --from-zones`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}
 	o.mongo.add(f, cmd)
 	o.print.add(cmd, formatJSON, formatYAML)
+	cmd.Flags().BoolVar(&o.fromZones, "from-zones", false, "show what every zone sees, side by side")
 	return cmd
 }
 
@@ -46,18 +54,25 @@ func (o *mongoCheckOptions) run(ctx context.Context) error {
 	if err := o.print.check(); err != nil {
 		return err
 	}
+	if o.fromZones && o.mongo.via != "" {
+		return usagef("--via and --from-zones exclude each other")
+	}
 	db, err := o.mongo.open(o.f)
 	if err != nil {
 		return err
 	}
-	findings, err := o.check(ctx, db)
+	ask, show := o.check, o.table
+	if o.fromZones {
+		ask, show = o.lookFromZones, o.sideBySide
+	}
+	findings, err := ask(ctx, db)
 	if err != nil {
 		return err
 	}
 	if done, err := o.print.object(o.f.IO.Out, newList("MongoCheckList", findings)); err != nil {
 		return err
 	} else if !done {
-		if err := o.table(findings); err != nil {
+		if err := show(findings); err != nil {
 			return err
 		}
 	}
@@ -73,6 +88,11 @@ func (o *mongoCheckOptions) check(ctx context.Context, db *database) ([]mongoche
 	params, err := db.checkParams()
 	if err != nil {
 		return nil, err
+	}
+	if db.via != nil { // else every router would look as if it were down
+		if _, _, err := db.via.find(ctx); err != nil {
+			return nil, err
+		}
 	}
 	facts, err := mongo.Inspect(ctx, options, db.dial == nil)
 	if err != nil {
@@ -90,6 +110,9 @@ func (o *mongoCheckOptions) table(findings []mongocheck.Finding) error {
 		reason := f.Reason
 		if f.Subject != "" {
 			reason = f.Subject + ": " + reason
+		}
+		if f.Zone != "" {
+			reason = "zone " + f.Zone + ": " + reason
 		}
 		rows[i] = []string{strings.ToUpper(string(f.Level)), f.Requirement, reason}
 	}
@@ -111,10 +134,17 @@ func (o *mongoCheckOptions) table(findings []mongocheck.Finding) error {
 // checkError is the error of a check that was printed.
 func checkError(findings []mongocheck.Finding) error {
 	var broken []string
+	unasked := 0
 	for _, f := range findings {
+		if f.Requirement == mongocheck.ZoneView {
+			unasked++
+		}
 		if f.Level == mongocheck.Fail && !slices.Contains(broken, f.Requirement) {
 			broken = append(broken, f.Requirement)
 		}
+	}
+	if unasked > 0 && unasked == len(findings) {
+		return hint.New("no zone could be asked", "each zone's line says why; from this machine: kubectl aporeto mongo check")
 	}
 	if len(broken) == 0 {
 		return nil

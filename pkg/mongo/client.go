@@ -129,3 +129,20 @@ func (c *Client) Close(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Routers returns the routers that a connection string names, each with its port.
+func Routers(uri string) ([]string, error) {
+	opts := options.Client().ApplyURI(uri)
+	if err := opts.Validate(); err != nil {
+		return nil, fmt.Errorf("read MongoDB connection string: %w", err)
+	}
+	routers := make([]string, len(opts.Hosts))
+	for i, host := range opts.Hosts {
+		addr, _, err := address(host)
+		if err != nil {
+			return nil, fmt.Errorf("read MongoDB connection string: host %q: %w", host, err)
+		}
+		routers[i] = addr
+	}
+	return routers, nil
+}

@@ -1,9 +1,6 @@
 package mongocheck
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 // View is what an agent inside a zone sees with the certificate of the zone's gateway.
 type View struct {
@@ -82,13 +79,16 @@ func (c *check) viewAnswer(requirement string, r Router, a *Answer, well string)
 	}
 }
 
+// Unknown is the cell of what was not learnt.
+const Unknown = "?"
+
 // Cell is a finding in one word or two, for a table with a column for every zone.
 func (f Finding) Cell() string {
 	switch {
 	case strings.HasPrefix(f.Reason, "unknown"):
-		return "?"
+		return Unknown
 	case f.Level == OK:
 		return f.Reason
 	}
-	return fmt.Sprintf("%s (%s)", strings.ToUpper(string(f.Level)), "see below")
+	return strings.ToUpper(string(f.Level))
 }

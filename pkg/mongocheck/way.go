@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
 )
 
 // kinded is an error that knows its kind: the relay's, which was classified at the other end.
@@ -25,6 +27,8 @@ func DialTrouble(err error, limit time.Duration) Trouble {
 	switch {
 	case errors.As(err, &known):
 		return NewTrouble(Kind(known.TroubleKind()), "%s", known.Error())
+	case hint.Of(err) != "": // the way itself is in trouble, not the router
+		return Trouble{Kind: Unreachable, Text: "it was not reached: " + err.Error(), Hint: hint.Of(err)}
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return NewTrouble(NoName, "its name %s does not resolve", dns.Name)
 	case errors.As(err, &dns):
