@@ -25,7 +25,7 @@ type mongoFlags struct {
 }
 
 func (m *mongoFlags) add(f *Factory, cmd *cobra.Command) {
-	cmd.Flags().StringVar(&m.via, "via", "", "the `zone` through whose gateway pods the routers are reached; TLS is end to end, the admin's key stays here (default: directly)")
+	cmd.Flags().StringVar(&m.via, "via", "", "reach the routers through this `zone`'s gateway pods; TLS is end to end, the admin's key stays here (default: directly)")
 	_ = cmd.RegisterFlagCompletionFunc("via", f.completeZones)
 }
 

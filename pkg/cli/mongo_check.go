@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/bootstrap"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo"
@@ -167,7 +168,7 @@ func (d *database) routers() string {
 
 // checkParams is what this environment's MongoDB is judged against.
 func (d *database) checkParams() (mongocheck.Params, error) {
-	p := mongocheck.Params{Now: d.f.Now(), Zones: len(d.env.Zones), Admin: pki.AdminSubject().String(), Term: lease.DefaultTerm().T}
+	p := mongocheck.Params{Now: d.f.Now(), Zones: len(d.env.Zones), Admin: pki.AdminSubject().String(), CreateAdmin: bootstrap.AdminCommand(), Term: lease.DefaultTerm().T}
 	p.Subjects = []string{p.Admin}
 	for _, z := range d.env.Zones {
 		p.Subjects = append(p.Subjects, pki.ServiceSubject(pki.GatewayName(z.Name)).String(), pki.ServiceSubject(pki.MaintenanceName(z.Name)).String())

@@ -55,6 +55,8 @@ type Params struct {
 	Now   time.Time
 	Zones int    // of the environment
 	Admin string // subject of the administrator
+	// CreateAdmin is what creates that user in a shell.
+	CreateAdmin string
 	// Subjects are those of every certificate with which this environment logs in.
 	Subjects []string
 	// Own are the environment's certificates that MongoDB sees.

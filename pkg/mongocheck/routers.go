@@ -121,8 +121,7 @@ func (c *check) createUser(user string) string {
 	if user != c.p.Admin {
 		return "kubectl aporeto deploy --all-zones makes the users of zones and services"
 	}
-	return fmt.Sprintf("kubectl aporeto mongo bootstrap prints the command; in a mongo shell on a router's own host: db.getSiblingDB('$external')."+
-		"runCommand({createUser: '%s', roles: [{role: 'root', db: 'admin'}]})", user)
+	return "in a shell on a router's own host: " + c.p.CreateAdmin + " or let this program do it: kubectl aporeto mongo bootstrap --localhost"
 }
 
 func (c *check) oneCluster() {
