@@ -19,8 +19,9 @@ type checker struct {
 	stop  context.CancelFunc
 	wg    sync.WaitGroup
 
-	mu  sync.Mutex
-	log []answer
+	mu   sync.Mutex
+	log  []answer
+	kept map[string][2]int // by kind of client: requests, and those on a connection that was there
 }
 
 // The pauses between two requests of one client. Together the kinds see a change within some ten milliseconds.
@@ -28,7 +29,7 @@ var pauses = map[string]time.Duration{freshConnections: 40 * time.Millisecond, k
 
 func startChecker() *checker {
 	ctx, stop := context.WithCancel(context.Background())
-	c := &checker{began: time.Now(), stop: stop}
+	c := &checker{began: time.Now(), stop: stop, kept: map[string][2]int{}}
 	for zone := range gateways {
 		for kind := range pauses {
 			var client client = newRequests(zone, kind)
@@ -41,10 +42,29 @@ func startChecker() *checker {
 	return c
 }
 
+func (c *checker) note(kind string, client client) {
+	requests, reused := client.kept()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kept[kind] = [2]int{c.kept[kind][0] + requests, c.kept[kind][1] + reused}
+}
+
 // finish stops asking.
 func (c *checker) finish() {
 	c.stop()
 	c.wg.Wait()
+}
+
+// checkKinds fails the test if clients were not of the kind that they are called: those that keep connections must have used most of them
+// again and again, the others never. Call it after finish.
+func (c *checker) checkKinds(t *testing.T) {
+	t.Helper()
+	for kind, n := range c.kept {
+		if kept := n[1] > n[0]/2; kept != (kind != freshConnections) {
+			t.Errorf("%s: %d of %d requests on a connection that was there", kind, n[1], n[0])
+		}
+	}
+	t.Logf("requests by kind of client, and those of them on a connection that was there: %v", c.kept)
 }
 
 func (c *checker) now() time.Duration { return time.Since(c.began) }
@@ -59,6 +79,7 @@ func (c *checker) hammer(ctx context.Context, zone, kind string, client client) 
 		a.code, a.id, err = client.next(ctx, n)
 		a.end = c.now()
 		if ctx.Err() != nil {
+			c.note(kind, client)
 			return
 		}
 		if err != nil {
@@ -69,6 +90,7 @@ func (c *checker) hammer(ctx context.Context, zone, kind string, client client) 
 		c.mu.Unlock()
 		select {
 		case <-ctx.Done():
+			c.note(kind, client)
 			return
 		case <-ticker.C:
 		}

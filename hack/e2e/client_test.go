@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"time"
 
 	"golang.org/x/net/websocket"
@@ -56,19 +57,23 @@ func ask(zone, path string) (int, string) {
 	if err != nil {
 		return 0, err.Error()
 	}
-	code, body, err := exchange(&http.Client{Timeout: answerTime, Transport: transport(zone, freshConnections)}, r)
+	code, body, err := exchange(&http.Client{Timeout: answerTime, Transport: transport(zone, freshConnections)}, r, 1)
 	if err != nil {
 		return 0, err.Error()
 	}
 	return code, string(body)
 }
 
-func exchange(client *http.Client, r *http.Request) (int, []byte, error) {
+// exchange makes one request over a major version of HTTP.
+func exchange(client *http.Client, r *http.Request, major int) (int, []byte, error) {
 	response, err := client.Do(r)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer response.Body.Close()
+	if response.ProtoMajor != major {
+		return 0, nil, fmt.Errorf("answered in %s", response.Proto)
+	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if err != nil {
 		return 0, nil, err // cut in the middle: no client takes it for an answer
@@ -83,6 +88,8 @@ type reply struct{ Zone, ID, Of, Error string }
 type client interface {
 	// next makes the n-th request. wrote is the id of an entry that was acknowledged, "" for none.
 	next(ctx context.Context, n int) (code int, wrote string, err error)
+	// kept tells how many requests there were, and how many of them on a connection that was there.
+	kept() (requests, reused int)
 	close()
 }
 
@@ -90,14 +97,21 @@ type client interface {
 type requests struct {
 	zone   string
 	client *http.Client
+	major  int // of HTTP's version
 	latest string
+
+	made, reused int // requests, and those of them on a connection that was there
 }
 
 // readsPerWrite keeps the number of entries of a whole run small enough for a stand-in that writes all of them to one file.
 const readsPerWrite = 3
 
 func newRequests(zone, kind string) *requests {
-	return &requests{zone: zone, client: &http.Client{Timeout: answerTime, Transport: transport(zone, kind)}}
+	c := &requests{zone: zone, client: &http.Client{Timeout: answerTime, Transport: transport(zone, kind)}, major: 1}
+	if kind == http2 {
+		c.major = 2
+	}
+	return c
 }
 
 func (c *requests) next(ctx context.Context, n int) (int, string, error) {
@@ -106,11 +120,16 @@ func (c *requests) next(ctx context.Context, n int) (int, string, error) {
 	if reading {
 		method, path = http.MethodGet, "/entries/"+c.latest
 	}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
+		if c.made++; i.Reused {
+			c.reused++
+		}
+	}})
 	r, err := http.NewRequestWithContext(ctx, method, "https://api.sandbox.test"+path, http.NoBody)
 	if err != nil {
 		return 0, "", err
 	}
-	code, body, err := exchange(c.client, r)
+	code, body, err := exchange(c.client, r, c.major)
 	switch {
 	case err != nil:
 		return 0, "", err
@@ -130,12 +149,16 @@ func (c *requests) next(ctx context.Context, n int) (int, string, error) {
 	return code, got.ID, nil
 }
 
+func (c *requests) kept() (int, int) { return c.made, c.reused }
+
 func (c *requests) close() { c.client.CloseIdleConnections() }
 
 // socket writes an entry with every message of a websocket that it keeps for as long as it can.
 type socket struct {
 	zone string
 	conn *websocket.Conn
+
+	opened, sent int // connections, and messages on them
 }
 
 func (c *socket) next(ctx context.Context, _ int) (int, string, error) {
@@ -149,6 +172,7 @@ func (c *socket) next(ctx context.Context, _ int) (int, string, error) {
 		c.close()
 		return 0, "", err
 	}
+	c.sent++
 	if got.Error != "" {
 		return http.StatusServiceUnavailable, "", nil
 	}
@@ -185,6 +209,7 @@ func (c *socket) open(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	if c.conn, err = websocket.NewClient(config, conn); err == nil {
+		c.opened++
 		return http.StatusSwitchingProtocols, nil
 	}
 	c.conn = nil
@@ -194,6 +219,8 @@ func (c *socket) open(ctx context.Context) (int, error) {
 	}
 	return 0, err
 }
+
+func (c *socket) kept() (int, int) { return c.sent, max(0, c.sent-c.opened) }
 
 func (c *socket) close() {
 	if c.conn != nil {

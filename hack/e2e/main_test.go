@@ -66,7 +66,10 @@ func TestE2E(t *testing.T) {
 		}
 	}
 	t.Run("held commands never overlap", l.heldApart)
+	t.Run("no gateway saw another zone serve while it did", l.neverDual)
 	l.judge(t, l.check.since(whole.from), l.lease(t).Epoch-whole.epoch)
+	l.check.finish()
+	l.check.checkKinds(t)
 	for _, s := range l.table {
 		t.Log(s)
 	}
@@ -182,6 +185,27 @@ func (l *lab) calm(t *testing.T) {
 		}
 	}
 	l.sides(t)
+}
+
+// neverDual reads the gateways' own count of what must never be.
+func (l *lab) neverDual(t *testing.T) {
+	for zone := range gateways {
+		for _, pod := range l.gatewayPods(t, zone) {
+			metrics := l.kubectl(t, zone, "get", "--raw", "/api/v1/namespaces/"+namespace+"/pods/"+pod+":9090/proxy/metrics")
+			found := false
+			for line := range strings.Lines(metrics) {
+				if strings.HasPrefix(line, "aporeto_dual_active_observed_total") {
+					found = true
+					if !strings.HasSuffix(line, " 0\n") {
+						t.Errorf("%s of %s: %s", pod, zone, line)
+					}
+				}
+			}
+			if !found {
+				t.Errorf("%s of %s does not count", pod, zone)
+			}
+		}
+	}
 }
 
 // steady watches a zone serve for so long, alone.
