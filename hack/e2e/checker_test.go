@@ -25,7 +25,10 @@ type checker struct {
 }
 
 // The pauses between two requests of one client. Together the kinds see a change within some ten milliseconds.
-var pauses = map[string]time.Duration{freshConnections: 40 * time.Millisecond, keptConnections: 20 * time.Millisecond, http2: 20 * time.Millisecond, sockets: 50 * time.Millisecond}
+var pauses = map[string]time.Duration{
+	freshConnections: 40 * time.Millisecond, keptConnections: 20 * time.Millisecond, http2: 20 * time.Millisecond, sockets: 50 * time.Millisecond,
+	lightRequests: 20 * time.Millisecond,
+}
 
 func startChecker() *checker {
 	ctx, stop := context.WithCancel(context.Background())

@@ -33,13 +33,16 @@ type ledger struct {
 	log   *slog.Logger
 }
 
-// newHandler answers /healthz with 200, always: a database that is away is not cured by a restart of this process. GET /entries/ID reads an
-// entry; /socket is a websocket, on which every message writes one and is answered with a message; any other path writes an entry. What
-// the database refused is 503 and the reason.
+// newHandler answers /healthz with 200, always: a database that is away is not cured by a restart of this process. GET /alive names the
+// zone, without the database; GET /entries/ID reads an entry; /socket is a websocket, on which every message writes one and is answered with
+// a message; any other path writes an entry. What the database refused is 503 and the reason.
 func newHandler(zone string, books entries, log *slog.Logger) http.Handler {
 	l := &ledger{zone: zone, books: books, log: log}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	mux.HandleFunc("GET /alive", func(w http.ResponseWriter, r *http.Request) {
+		l.reply(w, r, func(context.Context) (int, answer) { return http.StatusOK, answer{Zone: zone} })
+	})
 	mux.HandleFunc("GET /entries/{id}", func(w http.ResponseWriter, r *http.Request) {
 		l.reply(w, r, func(ctx context.Context) (int, answer) { return l.read(ctx, r.PathValue("id")) })
 	})

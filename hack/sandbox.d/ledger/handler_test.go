@@ -50,13 +50,14 @@ func TestHandler(t *testing.T) {
 		body   answer
 		writes int64
 	}{
-		"any path writes":    {path: "/v1/x", books: &stubBooks{}, status: 200, body: answer{Zone: "z", ID: "id", Count: 1}, writes: 1},
-		"the root, too":      {path: "/", books: &stubBooks{count: 4}, status: 200, body: answer{Zone: "z", ID: "id", Count: 5}, writes: 5},
-		"refused":            {path: "/", books: &stubBooks{err: errors.New("not authorized")}, status: 503, body: answer{Zone: "z", Error: "not authorized"}},
-		"an entry is read":   {path: "/entries/id", books: &stubBooks{}, status: 200, body: answer{Zone: "z", ID: "id", Of: "other"}},
-		"there is none":      {path: "/entries/none", books: &stubBooks{}, status: 404, body: answer{Zone: "z", Error: "there is no such entry"}},
-		"reading is refused": {path: "/entries/id", books: &stubBooks{err: errors.New("down")}, status: 503, body: answer{Zone: "z", Error: "down"}},
-		"probe":              {path: "/healthz", books: &stubBooks{err: errors.New("down")}, status: 200},
+		"any path writes":        {path: "/v1/x", books: &stubBooks{}, status: 200, body: answer{Zone: "z", ID: "id", Count: 1}, writes: 1},
+		"the root, too":          {path: "/", books: &stubBooks{count: 4}, status: 200, body: answer{Zone: "z", ID: "id", Count: 5}, writes: 5},
+		"refused":                {path: "/", books: &stubBooks{err: errors.New("not authorized")}, status: 503, body: answer{Zone: "z", Error: "not authorized"}},
+		"alive without database": {path: "/alive", books: &stubBooks{err: errors.New("down")}, status: 200, body: answer{Zone: "z"}},
+		"an entry is read":       {path: "/entries/id", books: &stubBooks{}, status: 200, body: answer{Zone: "z", ID: "id", Of: "other"}},
+		"there is none":          {path: "/entries/none", books: &stubBooks{}, status: 404, body: answer{Zone: "z", Error: "there is no such entry"}},
+		"reading is refused":     {path: "/entries/id", books: &stubBooks{err: errors.New("down")}, status: 503, body: answer{Zone: "z", Error: "down"}},
+		"probe":                  {path: "/healthz", books: &stubBooks{err: errors.New("down")}, status: 200},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := httptest.NewRecorder()
