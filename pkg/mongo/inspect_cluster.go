@@ -56,10 +56,10 @@ func (i *inspector) cluster(ctx context.Context, router string, direct bool) *mo
 	if err != nil {
 		c.RangesErr = err.Error()
 	}
-	if n, err := client.countUsers(bounded, "admin"); err != nil {
+	if users, err := client.usersOf(bounded, "admin"); err != nil {
 		c.UsersErr = err.Error()
 	} else {
-		c.AdminUsers = &n
+		c.AdminUsers = new(len(users))
 	}
 	client.try(bounded, c)
 	wg.Wait()
@@ -133,15 +133,6 @@ func (c *Client) keyRanges(ctx context.Context) (map[string]int, error) {
 		count[r.Zone]++
 	}
 	return count, nil
-}
-
-// countUsers counts the users of one database.
-func (c *Client) countUsers(ctx context.Context, db string) (int, error) {
-	var reply struct{ Users []struct{ User string } }
-	if err := c.run(ctx, db, bson.D{{Key: "usersInfo", Value: 1}}, &reply); err != nil {
-		return 0, fmt.Errorf("read the users of %s: %w", db, err)
-	}
-	return len(reply.Users), nil
 }
 
 // try writes a document into a collection of its own, reads it back linearizably, and removes both, also when ctx has ended meanwhile.

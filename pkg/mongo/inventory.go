@@ -32,7 +32,7 @@ type Shard struct {
 func (c *Client) Inventory(ctx context.Context, environment string) (Inventory, error) {
 	all := Inventory{Member: c.Member()}
 	var err error
-	if all.Users, err = c.users(ctx); err != nil {
+	if all.Users, err = c.usersOf(ctx, External); err != nil {
 		return all, err
 	}
 	if all.Roles, err = c.roles(ctx); err != nil {
@@ -66,6 +66,17 @@ type KeyRange struct {
 	Namespace string `bson:"ns"`
 	Zone      string `bson:"tag"`
 	Min, Max  bson.D
+}
+
+// Bounds writes the range's ends as JSON; the upper one is not part of it.
+func (r KeyRange) Bounds() (from, to string) { return extended(r.Min), extended(r.Max) }
+
+func extended(d bson.D) string {
+	text, err := bson.MarshalExtJSON(d, false, false)
+	if err != nil {
+		return "?"
+	}
+	return string(text)
 }
 
 // ranges reads config.tags, at most what one reply holds.

@@ -90,11 +90,11 @@ func (u User) customData() bson.D {
 	return data
 }
 
-// users returns every user of $external in one round trip.
-func (c *Client) users(ctx context.Context) ([]User, error) {
+// usersOf returns every user of a database in one round trip.
+func (c *Client) usersOf(ctx context.Context, db string) ([]User, error) {
 	var reply struct{ Users []storedUser }
-	if err := c.run(ctx, External, bson.D{{Key: "usersInfo", Value: 1}}, &reply); err != nil {
-		return nil, fmt.Errorf("read MongoDB users: %w", err)
+	if err := c.run(ctx, db, bson.D{{Key: "usersInfo", Value: 1}}, &reply); err != nil {
+		return nil, fmt.Errorf("read the users of %s: %w", db, err)
 	}
 	users := make([]User, len(reply.Users))
 	for i, u := range reply.Users {
