@@ -9,7 +9,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
-	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -50,7 +49,7 @@ type Gateway struct {
 	metrics *metrics
 	health  *health
 	held    *held
-	proxy   http.Handler
+	proxy   *proxy
 	refusal *refusal
 	journal *journal
 	leaving atomic.Bool // asked to stop: readiness says so, and connections are not kept

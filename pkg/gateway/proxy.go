@@ -65,6 +65,7 @@ func passageOf(ctx context.Context) *passage {
 type proxy struct {
 	routes  Routes
 	reverse *httputil.ReverseProxy
+	direct  *direct
 }
 
 func newProxy(routes Routes, upstreamCA *x509.CertPool, clean hygiene, log *slog.Logger) *proxy {
@@ -81,10 +82,11 @@ func newProxy(routes Routes, upstreamCA *x509.CertPool, clean hygiene, log *slog
 		DisableCompression:     true, // bodies pass as they are
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTime},
 	})
+	pieces := newBuffers()
 	reverse := &httputil.ReverseProxy{
 		Transport:     transport,
 		FlushInterval: -1, // server-sent events and other streams
-		BufferPool:    newBuffers(),
+		BufferPool:    pieces,
 		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		// Rewrite, unlike Director, comes after the hop-by-hop headers are gone: no Connection header can name away what it sets.
 		Rewrite: func(p *httputil.ProxyRequest) {
@@ -112,16 +114,29 @@ func newProxy(routes Routes, upstreamCA *x509.CertPool, clean hygiene, log *slog
 				problem(w, http.StatusBadRequest, "Bad Request", "The request's body is not well-formed.")
 				return
 			}
-			log.WarnContext(r.Context(), "upstream does not answer", "host", r.Host, "path", r.URL.Path, "error", err)
-			problem(w, http.StatusBadGateway, "Bad Gateway", "The service behind the gateway does not answer.")
+			badGateway(log, w, r, err)
 		},
 	}
-	return &proxy{routes: routes, reverse: reverse}
+	return &proxy{routes: routes, reverse: reverse, direct: &direct{pool: newPool(), buffers: pieces, clean: clean, log: log}}
 }
+
+// serve passes r on and its answer back, through f.
+func (p *proxy) serve(f *fencedWriter, r *http.Request) {
+	if r.ContentLength == 0 && passes(r.Method) {
+		if route := p.routes.Match(r.Host, r.URL.Path); route != nil && p.direct.takes(r, route) {
+			f.serveDirect(p.direct, r, route)
+			return
+		}
+	}
+	f.serve(p, r)
+}
+
+// passes tells whether requests of method are proxied at all.
+func passes(method string) bool { return method != http.MethodConnect && method != http.MethodTrace }
 
 // ServeHTTP proxies r, whose context carries a passage.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
+	if !passes(r.Method) {
 		problem(w, http.StatusMethodNotAllowed, "Method Not Allowed", "The gateway does not pass "+r.Method+".")
 		return
 	}

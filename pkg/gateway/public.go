@@ -70,7 +70,7 @@ func (g *Gateway) fence(w http.ResponseWriter, r *http.Request) {
 	defer pass.Leave()
 	fenced := &fencedWriter{ResponseWriter: w, passage: passage{pass: pass}, leaving: &g.leaving, onCut: g.metrics.cut}
 	defer func() { g.metrics.request(fenced.code) }()
-	fenced.serve(g.proxy, r)
+	g.proxy.serve(fenced, r)
 }
 
 // answerEarly lets an answer go out at once, though the request's body may still be coming: over HTTP/1 net/http would read it first, for as

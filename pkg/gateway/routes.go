@@ -18,7 +18,9 @@ type Route struct {
 	Upstream string `json:"upstream"`
 	Held     bool   `json:"held"` // of an active-only service: nobody listens there while the zone is passive
 
-	target *url.URL
+	target  *url.URL
+	address string // host:port of the upstream
+	plain   bool   // requests go there as they came: over http, to the upstream's root
 }
 
 // Routes is the table that a gateway proxies by: an exact host before any host, then the longest path.
@@ -50,7 +52,10 @@ func ParseRoutes(data []byte) (Routes, error) {
 		case !strings.HasPrefix(r.Path, "/"):
 			problems = append(problems, fmt.Errorf("route %d: path %q does not begin with /", i, r.Path))
 		}
-		r.target = target
+		if r.target = target; target != nil {
+			r.address = addressOf(target)
+			r.plain = target.Scheme == "http" && (target.Path == "" || target.Path == "/") && target.User == nil && isASCII(target.Host)
+		}
 	}
 	slices.SortStableFunc(file.Routes, func(a, b Route) int {
 		if (a.Host == "") != (b.Host == "") {
@@ -91,16 +96,29 @@ func (r Routes) Upstreams() []string {
 		if route.Held {
 			continue
 		}
-		host := route.target.Host
-		if route.target.Port() == "" {
-			port := "80"
-			if route.target.Scheme == "https" {
-				port = "443"
-			}
-			host = net.JoinHostPort(route.target.Hostname(), port)
-		}
-		hosts = append(hosts, host)
+		hosts = append(hosts, route.address)
 	}
 	slices.Sort(hosts)
 	return slices.Compact(hosts)
+}
+
+// addressOf returns the host:port that u leads to.
+func addressOf(u *url.URL) string {
+	if u.Port() != "" {
+		return u.Host
+	}
+	port := "80"
+	if u.Scheme == "https" {
+		port = "443"
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
