@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	code := agentcli.Main(ctx, &agentcli.Env{Out: os.Stdout, ErrOut: os.Stderr, Version: "test"}, os.Args[1:])
+	code := agentcli.Main(ctx, &agentcli.Env{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr, Getenv: os.Getenv, Version: "test"}, os.Args[1:])
 	stop()
 	os.Exit(code)
 }

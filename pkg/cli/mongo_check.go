@@ -213,6 +213,5 @@ func (d *database) checkParams() (mongocheck.Params, error) {
 // calmProfile tells whether a zone's gateways claim the lease with the constants for slow links.
 func calmProfile(controlPlane map[string]any) bool {
 	gateway, _ := controlPlane["gateway"].(map[string]any)
-	list, _ := gateway["extraArgs"].([]any)
-	return slices.Contains(list, any("--profile=calm"))
+	return gateway["profile"] == "calm"
 }

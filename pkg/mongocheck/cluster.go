@@ -183,7 +183,7 @@ func (c *check) election() {
 		return
 	}
 	term := millis(c.p.Term)
-	const hint = "on a shard's primary: cfg = rs.conf(); cfg.settings.electionTimeoutMillis = 5000; rs.reconfig(cfg); or give the gateways the profile calm"
+	const hint = "on a shard's primary: cfg = rs.conf(); cfg.settings.electionTimeoutMillis = 5000; rs.reconfig(cfg); or, for slower and calmer failovers: kubectl aporeto value set gateway.profile calm"
 	var longest Shard
 	unknown := len(cluster.Shards) == 0
 	for _, s := range cluster.Shards {
