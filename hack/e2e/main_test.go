@@ -110,6 +110,7 @@ func (l *lab) troubles() []trouble {
 		{"what is deleted by hand is put back", l.putBack, stays, nothing},
 		{"a zone cut off during deploy fails alone", l.cutDuringDeploy, stays, nothing},
 		{"the job's manifest applies", l.manifest, stays, nothing},
+		{"the database is checked from here, through a zone and from the zones", l.mongoChecked, stays, nothing},
 		{"the routers change to the customer's CA and back", l.customerCA, stays, nothing},
 		{"region cut, the primary elsewhere", l.regionCut, moves, takeover},
 		{"region cut with the primary in it", l.regionCutWithPrimary, moves, takeover},
