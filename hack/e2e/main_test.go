@@ -117,8 +117,10 @@ func (l *lab) troubles() []trouble {
 		{"database cut off from the active zone", l.databaseCutOff, moves, takeover},
 		{"election longer than the term", l.longElection, stays, takeover},
 		{"database lost and back", l.databaseLost, stays, takeover},
+		{"database frozen and back", l.databaseFrozen, stays, takeover},
 		{"one gateway killed", l.gatewayKilled, stays, nothing},
 		{"all gateways killed", l.gatewaysKilled, stays, takeover},
+		{"gateways asleep, and waking up", l.gatewaysAsleep, moves, takeover},
 		{"nobody answers at the global record", l.endpointGone, stays, nothing},
 		{"global endpoint unreachable from the active zone", l.activeBlind, moves, takeover},
 		{"global endpoint unreachable from the other zone", l.passiveBlind, moves, takeover},
@@ -129,6 +131,7 @@ func (l *lab) troubles() []trouble {
 		{"an operator orders a switch", l.plannedSwitch, moves, planned},
 		{"an order with a dead successor", l.successorDead, stays, takeover},
 		{"drill", l.drill, returns, planned},
+		{"a drill that is interrupted", l.drillInterrupted, returns, planned},
 		{"the job as a Deployment", l.jobAsDeployment, moves, takeover},
 	}
 }
@@ -169,9 +172,11 @@ func (l *lab) calm(t *testing.T) {
 	if strings.Contains(l.run(t, time.Minute, l.repo+"/hack/sandbox", "status").stdout, "0 of") {
 		l.sandbox(t, "database", l.env)
 	}
+	l.sandbox(t, "database", "resume")
 	for zone := range gateways {
 		l.sandbox(t, "heal", zone)
 		l.sandbox(t, "api", zone, "resume")
+		l.run(t, time.Minute, l.repo+"/hack/sandbox", "resume", zone, "gateway") // fails where none is frozen
 	}
 	for zone := range gateways {
 		await(t, takeover, zone+"'s API server answers", func() bool {

@@ -3,11 +3,15 @@
 package e2e
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -181,16 +185,9 @@ func (l *lab) drill(t *testing.T, from, to string) {
 	l.awaitHealthy(t)
 	base := filepath.Join(t.TempDir(), "drill")
 	l.must(t, "drill", "--to", names[to], "--yes", "--stay", "2s", "--report", base)
-	data, err := os.ReadFile(base + ".json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var report drillReport
-	if err := json.Unmarshal(data, &report); err != nil {
-		t.Fatal(err)
-	}
-	if report.Kind != "DrillReport" || report.Home != names[from] || report.Away != names[to] || report.Result != "passed" || !report.Restored || len(report.Legs) != 2 {
-		t.Fatalf("report %s", data)
+	report := readReport(t, base)
+	if report.Home != names[from] || report.Away != names[to] || report.Result != "passed" || !report.Restored || len(report.Legs) != 2 {
+		t.Fatalf("report %+v", report)
 	}
 	for _, leg := range report.Legs {
 		if leg.Proof != "proven" || leg.GapSeconds == nil || *leg.GapSeconds <= 0 || *leg.GapSeconds > planned.Seconds() || leg.Samples < 100 {
@@ -202,6 +199,52 @@ func (l *lab) drill(t *testing.T, from, to string) {
 		t.Fatal(err)
 	}
 	t.Logf("%s", text)
+	l.home(t, from, to)
+}
+
+// drillInterrupted presses Ctrl-C in the middle of a drill: it comes back first.
+func (l *lab) drillInterrupted(t *testing.T, from, to string) {
+	l.awaitHealthy(t)
+	base := filepath.Join(t.TempDir(), "drill")
+	// In a process group of its own, as a shell with a terminal has it: Ctrl-C reaches every process of it.
+	ctx, cancel := context.WithTimeout(context.Background(), takeover)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(l.repo, "hack/sandbox"), "exec", "kubectl", "aporeto", "drill", "--to", names[to], "--yes", "--stay", "10m", "--report", base)
+	cmd.Dir, cmd.SysProcAttr = l.env, &syscall.SysProcAttr{Setpgid: true}
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	awaitCodes(t, takeover, map[string]int{from: 423, to: 200})
+	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("an interrupted drill is a success")
+	}
+	if report := readReport(t, base); report.Result != "interrupted" || !report.Restored || len(report.Legs) != 2 {
+		t.Errorf("report %+v\n%s", report, output.String())
+	}
+	l.home(t, from, to)
+}
+
+func readReport(t *testing.T, base string) drillReport {
+	t.Helper()
+	data, err := os.ReadFile(base + ".json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report drillReport
+	if err := json.Unmarshal(data, &report); err != nil || report.Kind != "DrillReport" {
+		t.Fatalf("%v: %s", err, data)
+	}
+	return report
+}
+
+// home waits until a drill has left nothing behind.
+func (l *lab) home(t *testing.T, from, to string) {
+	t.Helper()
 	awaitCodes(t, swap, map[string]int{from: 200, to: 423})
 	await(t, time.Minute, "no order is left standing", func() bool { return !l.status(t).Lease.Override })
 }

@@ -61,6 +61,19 @@ func (l *lab) databaseLost(t *testing.T, from, to string) {
 	awaitCodes(t, takeover, map[string]int{from: 200, to: 423})
 }
 
+// databaseFrozen freezes the database for longer than the term: connections stay, and what was sent meanwhile is carried out late. Nobody may
+// be opened by that, and the same zone serves again.
+func (l *lab) databaseFrozen(t *testing.T, from, to string) {
+	epoch := l.lease(t).Epoch
+	l.sandbox(t, "database", "pause")
+	awaitCodes(t, takeover, map[string]int{from: 423, to: 423})
+	l.sandbox(t, "database", "resume")
+	awaitCodes(t, takeover, map[string]int{from: 200, to: 423})
+	if now := l.lease(t).Epoch; now != epoch {
+		t.Errorf("epoch %d, and %d after a pause in which nobody could claim", epoch, now)
+	}
+}
+
 // gatewayPods are the names of a zone's gateways.
 func (l *lab) gatewayPods(t *testing.T, zone string) []string {
 	t.Helper()

@@ -127,11 +127,22 @@ standin_restart_routers() {
 
 standin_restarted() { [ "$(grep -c 'all routers restarted' "$STATE/database/standin.log")" -gt "$1" ]; }
 
+# database_signal SIGNAL : to every process of it.
+database_signal() {
+  local record pid reached=0
+  for record in "$STATE"/database/*.pid; do
+    if pid=$(running "$record") && kill "-$1" "$pid"; then reached=$((reached + 1)); fi
+  done
+  [ "$reached" -gt 0 ] || fail "the database does not run" "hack/sandbox database ENVDIR"
+}
+
 # database_stop : routers first, by their records; the data stays.
 database_stop() {
-  local record
+  local record pid
   for record in "$STATE"/database/{router-*,shard-*,config,standin}.pid; do
-    [ ! -e "$record" ] || stop "$record" TERM KILL
+    [ -e "$record" ] || continue
+    if pid=$(running "$record"); then kill -CONT "$pid"; fi # one that is frozen would not see the other signals
+    stop "$record" TERM KILL
   done
 }
 

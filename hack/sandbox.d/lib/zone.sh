@@ -145,18 +145,18 @@ zone_signal() {
     fail "$ZONE: $1 does not run" "hack/sandbox status"
 }
 
-# zone_kill CONTAINER [POD] : kills all of that name, or one pod's, without a word to them.
-zone_kill() {
-  local containers one filter="labels.\"io.kubernetes.container.name\"==$1"
-  [ -z "${2:-}" ] || filter+=",labels.\"io.kubernetes.pod.name\"==$2"
+# zone_tasks CONTAINER POD COMMAND… : has containerd do COMMAND to all running containers of that name, or one pod's where POD is not empty,
+# without a word to Kubernetes.
+zone_tasks() {
+  local containers one reached=0 filter="labels.\"io.kubernetes.container.name\"==$1"
+  [ -z "$2" ] || filter+=",labels.\"io.kubernetes.pod.name\"==$2"
   containers=$(zone_ctr containers ls -q "$filter") || fail "$ZONE: its containers cannot be listed"
-  local killed=0
   for one in $containers; do
     # A container that ended is there until Kubernetes removes it.
-    if zone_ctr tasks kill -s SIGKILL "$one" > /dev/null 2>&1; then killed=$((killed + 1)); fi
+    if zone_ctr tasks "${@:3}" "$one" > /dev/null 2>&1; then reached=$((reached + 1)); fi
   done
-  [ "$killed" -gt 0 ] || fail "$ZONE: no container \"$1\" runs" "kubectl --context $ZONE get pods -A"
-  echo "$ZONE: killed $killed of \"$1\""
+  [ "$reached" -gt 0 ] || fail "$ZONE: no container \"$1\" to $3" "kubectl --context $ZONE get pods -A"
+  echo "$ZONE: $3 $reached of \"$1\""
 }
 
 # An outage: the bridge's end of the zone's link goes down, so that the zone keeps its own routes and does not notice.
