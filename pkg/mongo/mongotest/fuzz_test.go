@@ -140,21 +140,11 @@ func FuzzCommands(f *testing.F) {
 		}
 	}
 	f.Add(byte(0), all)
-	authority := must(NewAuthority())(f)
-	cert := must(authority.Issue(RouterDN, "localhost"))(f)
-	var servers []*Standin
-	for _, d := range []Dialect{Dialect40, Dialect42, Dialect44} {
-		for _, mongod := range []bool{false, true} {
-			servers = append(servers, must(New(f.Context(), Config{Dialect: d, Mongod: mongod, Certificate: cert, ClientCAs: authority.Chain}))(f))
-		}
-	}
+	servers := fuzzServers(f)
 	f.Fuzz(func(t *testing.T, which byte, raw []byte) {
 		defer frugal(t, len(raw))()
 		s := servers[int(which)%len(servers)]
-		s.store, s.cursors, s.sessions, s.replay = newStore(), newCursors(), newSessionTable(time.Now()), newReplayTable()
-		s.seedConfig()
-		s.ensureAdmin(AdminDN)
-		c := &conn{server: s, router: &router{}, raw: silent{}, subject: AdminDN, user: AdminDN, userDB: externalDB}
+		c := freshConn(s)
 		for r := bytes.NewReader(raw); ; {
 			m, err := readMessage(r)
 			if err != nil {

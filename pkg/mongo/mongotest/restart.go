@@ -38,6 +38,9 @@ func (s *Standin) Restart(ctx context.Context, router int, certificate tls.Certi
 		return l.Close()
 	}
 	rt.listener, rt.certificate = l, certificate
+	s.mu.Lock()
+	rt.users = userCache{} // a new process knows nobody
+	s.mu.Unlock()
 	s.wg.Go(func() { s.accept(rt, l) }) //nolint:contextcheck // connections live as long as the server, not as this call
 	return nil
 }
