@@ -16,6 +16,9 @@ func writeCerts(t *testing.T, a *Authority, caPass, adminPass string) string {
 	t.Helper()
 	dir := t.TempDir()
 	sealed := func(key any, pass string) []byte {
+		if pass == "" { // opening a sealed key takes a while, by design
+			return pemBytes(must(pemutil.Serialize(key, pemutil.WithPKCS8(true)))(t))
+		}
 		return pemBytes(must(pemutil.Serialize(key, pemutil.WithPKCS8(true), pemutil.WithPassword([]byte(pass))))(t))
 	}
 	admin := must(a.Issue(AdminDN))(t)
@@ -38,8 +41,8 @@ func TestExternal(t *testing.T) {
 	for name, c := range map[string]struct{ uri, caPass, adminPass string }{
 		"one passphrase":           {"mongodb://" + hosts + "/?authMechanism=MONGODB-X509&authSource=%24external&tls=true", "secret", "secret"},
 		"a passphrase for each":    {"mongodb://" + hosts, "secret", "other"},
-		"a user name, a database":  {"mongodb://CN%3Dmongodb-admin@" + hosts + "/admin?authMechanism=MONGODB-X509", "secret", "other"},
-		"tls by its former option": {"mongodb://" + hosts + "/?ssl=true", "secret", "secret"},
+		"a user name, a database":  {"mongodb://CN%3Dmongodb-admin@" + hosts + "/admin?authMechanism=MONGODB-X509", "", ""},
+		"tls by its former option": {"mongodb://" + hosts + "/?ssl=true", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := External(t, c.uri, writeCerts(t, running.Authority(), c.caPass, c.adminPass), "secret")
