@@ -208,7 +208,7 @@ func TestCertKey(t *testing.T) {
 		pass string
 		ok   bool
 	}{
-		"plain": {plain, "", true}, "sealed": {sealed, "secret", true}, "wrong pass": {sealed, "other", false},
+		"plain": {plain, "", true}, "sealed": {sealed, "secret", true}, "no pass": {sealed, "", false},
 		"another's key": {mixed, "", false}, "nothing": {nil, "", false},
 	} {
 		if _, err := ParseCertKey(c.data, []byte(c.pass)); (err == nil) != c.ok {
