@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	inspectTime = 5 * time.Second         // one question to a router
-	memberTime  = 1500 * time.Millisecond // one shard's member, which a workstation often cannot reach
+	inspectTime = 5 * time.Second // one question to a router
+	memberTime  = 3 * time.Second // one shard's member, which a workstation often cannot reach
 )
 
 // Inspect learns what `mongo check` must know, as the administrator: every router side by side, then the cluster through one that let us
