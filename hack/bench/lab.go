@@ -150,6 +150,9 @@ func (l *lab) startDatabase(ctx context.Context, traced bool) (*database, error)
 	if err != nil {
 		return nil, err
 	}
+	if err := free(mongoAddress); err != nil {
+		return nil, err
+	}
 	args := []string{"--listen", mongoAddress, "--tls-cert-key", full, "--tls-ca", l.path("mongo-ca.pem"), "--admin-user", mongotest.AdminDN}
 	db := &database{}
 	if traced {
@@ -182,6 +185,15 @@ func (l *lab) connect(ctx context.Context, uri, name, dn string) (*mongo.Client,
 		return nil, err
 	}
 	return mongo.Connect(ctx, mongo.Options{URI: uri, CA: l.authority.Chain, AppName: "bench-" + name, Certificate: func() (*tls.Certificate, error) { return &cert, nil }})
+}
+
+// free returns an error when something listens at address already: it would be measured in our program's place.
+func free(address string) error {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("%w: another program, or another bench, uses it", err)
+	}
+	return listener.Close()
 }
 
 // awaitListener waits until address takes connections; it fails when p ends before.

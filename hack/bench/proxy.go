@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -140,6 +141,9 @@ func mediansOf(ms []measurement) measurement {
 // startProxies starts the upstream, the gateway (a single zone, open), nginx and Caddy. The first target is the upstream itself.
 func (l *lab) startProxies(ctx context.Context, workers int) ([]target, func(), error) {
 	if err := l.build(ctx, "hack/tools/caddy/go.mod", "github.com/caddyserver/caddy/v2/cmd/caddy"); err != nil {
+		return nil, nil, err
+	}
+	if err := errors.Join(free(nginxAddress), free(caddyAddress)); err != nil {
 		return nil, nil, err
 	}
 	db, err := l.startDatabase(ctx, false)

@@ -31,6 +31,9 @@ func (l *lab) startUpstream(ctx context.Context) (*process, error) {
         root %s;
         default_type text/plain;
     }`, upstreamAddress, l.path("www"))
+	if err := free(upstreamAddress); err != nil {
+		return nil, err
+	}
 	p, err := l.startNginx("upstream", 1, server)
 	if err != nil {
 		return nil, err
