@@ -34,5 +34,6 @@ func run() int {
 		WorkDir:       dir,
 		UserConfigDir: os.UserConfigDir,
 		Version:       version,
+		Exec:          func(path string, argv []string) error { return syscall.Exec(path, argv, os.Environ()) }, //nolint:gosec // the user's own shell
 	}, os.Args[1:])
 }

@@ -21,6 +21,8 @@ type Factory struct {
 	// UserConfigDir is where a user's own age identity lives (os.UserConfigDir in main).
 	UserConfigDir func() (string, error)
 	Version       string
+	// Exec turns the process into another program and does not return, but with an error.
+	Exec func(path string, argv []string) error
 
 	kube    *genericclioptions.ConfigFlags
 	envFlag string

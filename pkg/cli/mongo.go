@@ -16,7 +16,7 @@ import (
 
 func newMongoCmd(f *Factory) *cobra.Command {
 	return newGroup("mongo", "Check, bootstrap and look into the MongoDB that all zones share", "",
-		newMongoCheckCmd(f), newMongoBootstrapCmd(f), newMongoStatusCmd(f))
+		newMongoCheckCmd(f), newMongoBootstrapCmd(f), newMongoStatusCmd(f), newMongoShellCmd(f))
 }
 
 // mongoFlags are the flags that every MongoDB command has.
