@@ -21,7 +21,11 @@ func main() {
 }
 
 func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	asked := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup
+		asked = append(asked, syscall.SIGHUP) // a terminal that goes away is a Ctrl-C: a drill comes back first
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), asked...)
 	defer stop()
 	dir, err := os.Getwd()
 	if err != nil {

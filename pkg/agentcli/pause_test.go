@@ -38,26 +38,58 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// process is one gateway that runs by itself.
-type process struct {
-	t    *testing.T
-	url  string
-	pid  int
-	http *http.Client
+// newLease makes an environment's lease, whose first claim need not wait long, and returns the administrator's client.
+func newLease(t *testing.T, server *mongotest.Server, environment string) *mongo.Client {
+	t.Helper()
+	certificate := server.Certificate(server.Admin())
+	admin, err := mongo.Connect(t.Context(), mongo.Options{
+		URI: server.URI(), CA: server.TrustPEM(), Certificate: func() (*tls.Certificate, error) { return &certificate, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = admin.Close(context.WithoutCancel(t.Context())) })
+	first := lease.DefaultTerm()
+	first.T = time.Second
+	if _, err := admin.EnsureLease(t.Context(), environment, first); err != nil {
+		t.Fatal(err)
+	}
+	return admin
 }
 
-func startProcess(t *testing.T, server *mongotest.Server, environment, zone, upstream string) *process {
-	t.Helper()
+// process is one gateway that runs by itself.
+type process struct {
+	t       *testing.T
+	address string
+	url     string
+	pid     int
+	http    *http.Client
+	ended   func() // kills it and waits
+}
+
+// gatewayUser makes the database user of a zone's gateways and returns its DN.
+func gatewayUser(server *mongotest.Server, zone string) string {
 	dn := "CN=gateway-" + zone + ",OU=root,O=system"
 	server.CreateUser(dn, mongotest.Role("readWrite", mongo.Database))
-	ca, certKey := server.Files(dn)
+	return dn
+}
+
+// startProcess starts replica 1 of zone.
+func startProcess(t *testing.T, server *mongotest.Server, environment, zone, upstream string) *process {
+	t.Helper()
+	ca, certKey := server.Files(gatewayUser(server, zone))
+	return startReplica(t, server, environment, zone, "1", upstream, ca, certKey)
+}
+
+// startReplica starts a replica of zone. Zones are wanted always, so that what keeps another one from opening is the lease alone.
+func startReplica(t *testing.T, server *mongotest.Server, environment, zone, replica, upstream, ca, certKey string) *process {
+	t.Helper()
 	routes := filepath.Join(t.TempDir(), "routes.json")
 	if err := os.WriteFile(routes, fmt.Appendf(nil, `{"routes":[{"path":"/","upstream":%q}]}`, upstream), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	address := freeAddress(t)
-	// Both zones are wanted always, so that what keeps the second one from opening is the lease alone.
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "gateway", "--environment="+environment, "--zone="+zone, "--replica="+zone, "--listen="+address,
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "gateway", "--environment="+environment, "--zone="+zone, "--replica="+zone+replica, "--listen="+address,
 		"--status-listen="+freeAddress(t), "--tls-cert="+certKey, "--tls-key="+certKey, "--routes="+routes, "--standing-intent", "--linger=0s",
 		"--mongodb-uri="+server.URI(), "--mongodb-ca="+ca, "--mongodb-cert-key="+certKey)
 	cmd.Env = append(os.Environ(), asAgent+"=1")
@@ -67,13 +99,14 @@ func startProcess(t *testing.T, server *mongotest.Server, environment, zone, ups
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	end := sync.OnceFunc(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
+	t.Cleanup(end)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}} //nolint:gosec // a test's certificate
 	t.Cleanup(transport.CloseIdleConnections)
-	return &process{t: t, url: "https://" + address, pid: cmd.Process.Pid, http: &http.Client{Transport: transport}}
+	return &process{t: t, address: address, ended: end, url: "https://" + address, pid: cmd.Process.Pid, http: &http.Client{Transport: transport}}
 }
 
 func (p *process) signal(s syscall.Signal) {
@@ -150,19 +183,7 @@ func TestPausedProcessLetsNothingThrough(t *testing.T) {
 	t.Parallel()
 	server := mongotest.Start(t, mongotest.Options{})
 	const environment = "paused"
-	certificate := server.Certificate(server.Admin())
-	admin, err := mongo.Connect(t.Context(), mongo.Options{
-		URI: server.URI(), CA: server.TrustPEM(), Certificate: func() (*tls.Certificate, error) { return &certificate, nil },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = admin.Close(context.WithoutCancel(t.Context())) })
-	first := lease.DefaultTerm()
-	first.T = time.Second // the first claim need not wait long
-	if _, err := admin.EnsureLease(t.Context(), environment, first); err != nil {
-		t.Fatal(err)
-	}
+	newLease(t, server, environment)
 	u := &upstream{}
 	service := httptest.NewServer(u)
 	t.Cleanup(service.Close)

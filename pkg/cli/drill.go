@@ -59,9 +59,9 @@ func (o *drillOptions) run(ctx context.Context) error {
 	case o.print.check() != nil:
 		return o.print.check()
 	case !strings.HasPrefix(o.path, "/"):
-		return usagef("--path must begin with /")
+		return hint.Wrap(usagef("--path must begin with /"), "kubectl aporeto drill --path /healthz/active")
 	case o.stay < 0:
-		return usagef("--stay must not be negative")
+		return hint.Wrap(usagef("--stay must not be negative"), "kubectl aporeto drill --stay 10s")
 	}
 	if err := o.f.askable(o.yes); err != nil {
 		return err

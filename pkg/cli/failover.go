@@ -54,6 +54,9 @@ func (o *failoverOptions) run(ctx context.Context) error {
 	if o.to == "" {
 		return hint.Wrap(usagef("--to is missing"), "kubectl aporeto failover --to ZONE; kubectl aporeto zone list")
 	}
+	if o.dnsLimit < 0 {
+		return hint.Wrap(usagef("--dns-timeout must not be negative"), "kubectl aporeto failover --to %s --no-wait-dns", o.to)
+	}
 	if err := o.f.askable(o.yes); err != nil {
 		return err
 	}

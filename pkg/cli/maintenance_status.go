@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/failover"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
 )
 
 type maintenanceStatusOptions struct {
@@ -46,7 +47,7 @@ func (o *maintenanceStatusOptions) run(ctx context.Context) error {
 		return err
 	}
 	if o.every <= 0 {
-		return usagef("--every must be longer than nothing")
+		return hint.Wrap(usagef("--every must be longer than nothing"), "kubectl aporeto maintenance status -w --every 2s")
 	}
 	op, err := o.f.operation(ctx)
 	if err != nil {

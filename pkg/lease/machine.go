@@ -188,7 +188,7 @@ func (m *Machine) learn(doc Document) {
 		doc.Epoch == m.doc.Epoch && (m.doc.Closing && !doc.Closing || m.doc.Released && !doc.Released)) {
 		return
 	}
-	if doc.Term.T <= 0 {
+	if !doc.Term.usable() {
 		doc.Term = m.cfg.Term // never wait for nothing
 	}
 	if !m.known || doc.Epoch != m.doc.Epoch || doc.Nonce != m.doc.Nonce {

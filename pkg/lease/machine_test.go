@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -278,14 +279,28 @@ func TestRestoredDatabaseKeepsTheGateClosed(t *testing.T) {
 	}
 }
 
-func TestDocumentWithoutConstantsIsNotClaimedAtOnce(t *testing.T) {
-	r := newRig(t, "a", Document{Epoch: 3, Nonce: "n"})
-	r.doc.Term = Term{}
-	r.intend("a", "a")
-	r.step(nil)
-	r.wait(DefaultTerm().Wait() - 100*time.Millisecond)
-	if r.doc.Epoch != 3 {
-		t.Error("claimed without waiting")
+func TestDocumentWithoutUsableConstantsIsNotClaimedAtOnce(t *testing.T) {
+	edited := func(change func(*Term)) Term {
+		term := DefaultTerm()
+		change(&term)
+		return term
+	}
+	for name, term := range map[string]Term{
+		"none":          {},
+		"T alone":       {T: time.Second},
+		"negative T":    edited(func(t *Term) { t.T = -time.Minute }),
+		"negative J":    edited(func(t *Term) { t.J = -8 * time.Second }),
+		"rho above 1":   edited(func(t *Term) { t.Rho = 1.5 }),
+		"rho no number": edited(func(t *Term) { t.Rho = math.NaN() }),
+	} {
+		r := newRig(t, "a", Document{Epoch: 3, Nonce: "n"})
+		r.doc.Term = term
+		r.intend("a", "a")
+		r.step(nil)
+		r.wait(DefaultTerm().Wait() - 100*time.Millisecond)
+		if r.doc.Epoch != 3 {
+			t.Errorf("%s: claimed without waiting", name)
+		}
 	}
 }
 

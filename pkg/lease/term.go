@@ -36,6 +36,11 @@ func (t Term) Wait() time.Duration {
 	return time.Duration(float64(t.T+t.J) * (1 + t.Rho) / (1 - t.Rho))
 }
 
+// usable tells whether an epoch can run under t. A document that somebody edited may hold anything; W, above all, must never be too short.
+func (t Term) usable() bool {
+	return t.T > 0 && t.R > 0 && t.P > 0 && t.C > 0 && t.J >= 0 && t.D > 0 && t.Rho >= 0 && t.Rho < 1
+}
+
 // grace is how long a replica goes on serving after it first sees a close, so that the successor notices it and polls fast.
 func (t Term) grace() time.Duration { return t.P + t.P/4 }
 
