@@ -109,7 +109,7 @@ func (c *chaos) trouble() (end func()) {
 	inject := func(what string, f mongotest.Fault) func() {
 		c.say("%s of zone %s for %v", what, zone, d)
 		f.User = user
-		return c.server.Standin.Inject(f)
+		return c.server.Inject(f)
 	}
 	switch c.rng.IntN(9) {
 	case 0, 1:
@@ -131,7 +131,7 @@ func (c *chaos) trouble() (end func()) {
 		return inject("slow replies", mongotest.Fault{ReplyDelay: c.between(200*time.Millisecond, 2*time.Second)})
 	case 7:
 		c.say("an election for %v", d)
-		c.server.Standin.Election(d)
+		c.server.Election(d)
 	default:
 		c.order(map[string]string{"a": "b", "b": "a"}[zone])
 	}
@@ -191,6 +191,16 @@ func TestChaos(t *testing.T) {
 	defer hammers.Wait()
 	defer stop()
 	for _, zone := range []string{"a", "b"} {
+		// A record that no order knows ends every order at once, so that either zone may take over from a dead one.
+		intents := c.admin.IntentStore(chaosEnvironment, zone, 2*time.Second)
+		was, err := intents.Intent(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		is := lease.Record{Zone: zone, PointsAt: zone, Seq: 1, Confirmed: 1}
+		if _, applied, err := intents.WriteIntent(ctx, mongo.IntentWrite{Was: was.Record, Is: is}); err != nil || !applied {
+			t.Fatal(applied, err)
+		}
 		c.users[zone] = gatewayUser(c.server, zone)
 		ca, certKey := c.server.Files(c.users[zone])
 		c.files[zone] = [2]string{ca, certKey}

@@ -88,8 +88,11 @@ func (o *failoverOptions) run(ctx context.Context) error {
 	if err := failover.CheckTarget(st, to.Name, o.force); err != nil {
 		return err
 	}
-	from := op.zoneName(seen.Database.Lease.Holder)
-	if err := o.f.confirm(ctx, o.yes, fmt.Sprintf("Zone %s stops serving and zone %s takes over. Go on?", from, to.Name)); err != nil {
+	from, question := op.zoneName(seen.Database.Lease.Holder), "Zone %[1]s stops serving and zone %[2]s takes over. Go on?"
+	if seen.Database.Lease.Unheld() {
+		from, question = "", "No zone holds the lease. Zone %[2]s takes over, whatever the record says. Go on?"
+	}
+	if err := o.f.confirm(ctx, o.yes, fmt.Sprintf(question, from, to.Name)); err != nil {
 		return err
 	}
 	if err := o.move(ctx, op, st, from, to.Name); err != nil {
@@ -102,6 +105,9 @@ func (o *failoverOptions) run(ctx context.Context) error {
 func (o *failoverOptions) move(ctx context.Context, op *operation, st failover.Status, from, to string) error {
 	gates, every := map[string]failover.Gate{}, 10*time.Millisecond
 	for _, name := range []string{from, to} {
+		if name == "" {
+			continue
+		}
 		gate := op.directGate(name, failover.ActivePath)
 		if gate != nil {
 			if _, err := gate(ctx); err != nil {
@@ -128,6 +134,9 @@ func (o *failoverOptions) move(ctx context.Context, op *operation, st failover.S
 	watch.Seen(ctx, zone.Key(to), since, 3*time.Second)
 	m := watch.Compare(zone.Key(from), zone.Key(to), since)
 	fmt.Fprintf(o.f.IO.Out, "zone %s serves (epoch %d), %.1f s after the order\n", to, done.Epoch, done.Seconds)
+	if from == "" {
+		return nil // nobody had to close
+	}
 	fmt.Fprintf(o.f.IO.Out, "order of events: %s\n", m.Proof.Text())
 	if m.GapSecs != nil {
 		fmt.Fprintf(o.f.IO.Out, "gap seen from here: %.2f s\n", *m.GapSecs)

@@ -42,6 +42,7 @@ type region struct {
 	standin  *mongotest.Standin
 	host     string
 	record   atomic.Pointer[string] // zone key
+	jobless  atomic.Bool            // the jobs do not run
 	public   map[string]string      // zone key → host:port
 	kubePath string
 }
@@ -231,7 +232,7 @@ func (r *region) job(ctx context.Context, name string) {
 	store := r.client(gatewayUser).IntentStore(r.env, name, time.Second)
 	for ctx.Err() == nil {
 		was, err := store.Intent(ctx)
-		if err == nil {
+		if err == nil && !r.jobless.Load() {
 			is := was.Record
 			is.Confirmed++
 			if at := *r.record.Load(); is.PointsAt != at {

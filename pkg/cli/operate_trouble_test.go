@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
 )
 
 // tape is a program's output, looked at while it is written.
@@ -129,15 +132,36 @@ func TestOperationsThatGoWrong(t *testing.T) {
 	contains(t, r.read("first-leg.json"), `"result": "interrupted"`, `"restored": true`)
 	r.await("the drill leaves nothing behind", func() bool { return r.status().Healthy() })
 
+	// Without a holder, and without a job that could say where the record points, an order is the only way to anybody who serves.
+	r.jobless.Store(true)
+	r.await("the intents are stale", func() bool { return r.status().Zones[0].Intent.SilentSecs > 2*shortTerm().D.Seconds() })
+	store := r.client(gatewayUser).LeaseStore(r.env, time.Second)
+	doc, _, err := store.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, outcome, err := store.Write(t.Context(), lease.CloseWrite(doc, "", nil, rand.Text())); err != nil || outcome != lease.Applied {
+		t.Fatal(outcome, err)
+	}
+	r.await("released", func() bool { return has(r.status(), "released") })
+	out := r.must("failover", "--to", "east", "--yes", "--no-wait-dns")
+	contains(t, out, "zone east serves")
+	if strings.Contains(out, "order of events") || r.code("east") != http.StatusOK {
+		t.Errorf("appointed: east answers %d\n%s", r.code("east"), out)
+	}
+	r.jobless.Store(false)
+	r.must("failover", "--to", "west", "--yes", "--no-wait-dns")
+	r.await("all is well once more", func() bool { return r.status().Healthy() })
+
 	// Who watches goes on through an outage of everything.
 	mendWest, mendEast := r.breakAPI("west"), r.breakAPI("east")
 	heal := r.standin.Partition()
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
-	out, said, ended := r.background(ctx, "maintenance", "status", "-w", "--every", "100ms")
+	shown, said, ended := r.background(ctx, "maintenance", "status", "-w", "--every", "100ms")
 	r.await("nothing can be read", func() bool { return strings.Contains(said.String(), "warning: nothing could be read") })
 	heal()
-	r.await("it sees the lease again", func() bool { return strings.Contains(out.String(), "held by west") })
+	r.await("it sees the lease again", func() bool { return strings.Contains(shown.String(), "held by west") })
 	mendEast()
 	mendWest()
 	interrupt()

@@ -160,8 +160,9 @@ func TestCheckLeaseAndJudge(t *testing.T) {
 		{"closing for b", lease.Document{Epoch: 7, Holder: "a", Closing: true, Successor: "b"}, true, false, UnderWay},
 		{"closing for c", lease.Document{Epoch: 7, Holder: "a", Closing: true, Successor: "c"}, false, true, Overtaken},
 		{"closing by intent", lease.Document{Epoch: 7, Holder: "a", Closing: true}, false, true, Overtaken},
-		{"released", lease.Document{Epoch: 7, Holder: "a", Closing: true, Released: true}, false, true, Overtaken},
-		{"never held", lease.Document{}, false, true, Overtaken},
+		{"released", lease.Document{Epoch: 7, Holder: "a", Closing: true, Released: true}, false, false, Overtaken},
+		{"released by b itself", lease.Document{Epoch: 7, Holder: "b", Closing: true, Released: true}, false, false, Overtaken},
+		{"never held", lease.Document{}, false, false, Overtaken},
 		{"a claimed again", lease.Document{Epoch: 8, Holder: "a"}, false, false, Overtaken},
 	} {
 		already, err := CheckLease(test.doc, "b", name)

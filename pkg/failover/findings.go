@@ -71,9 +71,9 @@ func (f *finder) lease() {
 	l := f.st.Lease
 	switch {
 	case l.Holder == "":
-		f.add(Critical, "never-held", "", "no zone has ever held the lease: the zone that the global record points at claims it after %.0f s", l.WaitSecs)
+		f.add(Critical, "never-held", "", "no zone has ever held the lease: the zone that the global record points at claims it after %.0f s; or: kubectl aporeto failover --to ZONE", l.WaitSecs)
 	case l.Released:
-		f.add(Critical, "released", "", "no zone holds the lease: the zone that its own job says the record points at claims it at once")
+		f.add(Critical, "released", "", "no zone holds the lease: the zone that its own job says the record points at claims it at once; or: kubectl aporeto failover --to ZONE")
 	case l.Closing && l.Successor != "":
 		f.add(Critical, "closing", l.Holder, "zone %s is closing for %s", l.Holder, l.Successor)
 	case l.Closing:

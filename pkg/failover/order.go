@@ -87,15 +87,12 @@ func Judge(doc lease.Document, epoch int64, to string) Progress {
 	return Overtaken
 }
 
-// CheckLease tells whether a planned close for zone key `to` can be written to doc. already is true when `to` holds the lease, or is
-// being handed it, and nothing is to be ordered.
+// CheckLease tells whether zone key `to` can be ordered to take over from doc's holder, or from nobody. already is true when `to` holds the
+// lease, or is being handed it, and nothing is to be ordered.
 func CheckLease(doc lease.Document, to string, name func(string) string) (already bool, err error) {
 	switch {
-	case doc.Holder == "":
-		// Nobody may be open in such an epoch as far as it says, but a restored database may say so beside a live holder.
-		return false, hint.New("no zone has ever held the lease, so nobody can hand it over", "the zone that the global record points at claims it by itself: kubectl aporeto maintenance status -w")
-	case doc.Released:
-		return false, hint.New("no zone holds the lease, so nobody can hand it over", "the zone that the global record points at claims it by itself: kubectl aporeto maintenance status -w")
+	case doc.Unheld():
+		return false, nil
 	case doc.Closing && doc.Successor == to:
 		return true, nil
 	case doc.Closing && doc.Successor != "":

@@ -78,7 +78,16 @@ func (s *Switch) Run(ctx context.Context) (Switched, error) {
 		return done, nil
 	}
 	epoch, term, began := doc.Epoch, doc.Term, time.Now()
-	if !already {
+	switch {
+	case already:
+	case doc.Unheld():
+		done.From = ""
+		if err := s.appoint(ctx, doc, records); err != nil {
+			return done, err
+		}
+		s.Say(fmt.Sprintf("zone %s is appointed (epoch %d)", s.Name(s.To), epoch+1))
+		s.journal(ctx, epoch, "")
+	default:
 		if err := s.order(ctx, doc, records); err != nil {
 			return done, err
 		}
@@ -122,17 +131,24 @@ func (s *Switch) order(ctx context.Context, doc lease.Document, records []lease.
 		if outcome == lease.Applied {
 			return nil
 		}
-		for {
-			if time.Now().After(end) || pause(ctx, pollEvery) != nil {
-				return s.unknown(err)
-			}
-			var readErr error
-			if doc, _, readErr = s.Lease.Read(ctx); readErr == nil {
-				break
-			}
-			if err == nil {
-				err = readErr
-			}
+		if doc, err = s.reread(ctx, end, err); err != nil {
+			return err
+		}
+	}
+}
+
+// reread reads the lease after a write that was not applied, or may have been: why, where that is known. Only a reading may tell.
+func (s *Switch) reread(ctx context.Context, end time.Time, why error) (lease.Document, error) {
+	for {
+		if time.Now().After(end) || pause(ctx, pollEvery) != nil {
+			return lease.Document{}, s.unknown(why)
+		}
+		doc, _, err := s.Lease.Read(ctx)
+		if err == nil {
+			return doc, nil
+		}
+		if why == nil {
+			why = err
 		}
 	}
 }

@@ -33,7 +33,10 @@ func (w *world) Read(context.Context) (lease.Document, []lease.Record, error) {
 		return lease.Document{}, nil, errors.New("unreachable")
 	}
 	doc := w.doc
-	if doc.Closing && !w.deaf { // the last one out hands over, and the new zone opens
+	if !w.deaf && !doc.Unheld() && !doc.Closing && len(doc.Open) == 0 { // the appointed zone opens
+		w.doc.Open = lease.Open{{ID: "new", Nonce: "m"}}
+	}
+	if doc.Closing && !doc.Released && !w.deaf { // the last one out hands over, and the new zone opens
 		w.doc = lease.Document{Epoch: doc.Epoch + 1, Holder: doc.Successor, Override: true, Open: lease.Open{{ID: "new", Nonce: "m"}}, Term: doc.Term}
 	}
 	return doc, []lease.Record{{Zone: "a", PointsAt: "a", Seq: 2}, {Zone: "b", PointsAt: "a", Seq: 3}}, nil
@@ -144,6 +147,46 @@ func TestSwitch(t *testing.T) {
 				}
 				if test.want == nil && w.doc.Holder != "b" {
 					t.Errorf("the lease is %+v", w.doc)
+				}
+			})
+		})
+	}
+}
+
+// TestAppointment: where nobody holds the lease an order is a claim, and waits as one.
+func TestAppointment(t *testing.T) {
+	released := lease.Document{Epoch: 7, Holder: "b", Nonce: "n", Closing: true, Released: true, Term: lease.DefaultTerm()}
+	never := lease.Document{Nonce: "n", Term: lease.DefaultTerm()}
+	type writer = func(*world, lease.Write) (lease.Document, lease.Outcome, error)
+	for _, test := range []struct {
+		name   string
+		doc    lease.Document
+		writes []writer
+		reads  int
+		want   error
+		epoch  int64
+		waits  bool
+	}{
+		{name: "released", doc: released, epoch: 8},
+		{name: "released, reply lost", doc: released, writes: []writer{replyLost}, epoch: 8},
+		{name: "released, request lost", doc: released, writes: []writer{requestLost}, epoch: 8},
+		{name: "released, another zone claims first", doc: released, writes: []writer{claimed}, want: ErrOvertaken},
+		{name: "never held", doc: never, epoch: 1, waits: true},
+		{name: "never held, database away for a while", doc: never, reads: 5, epoch: 1, waits: true},
+		{name: "never held, another zone claims first", doc: never, writes: []writer{claimed}, want: ErrOvertaken, waits: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{doc: test.doc, writes: test.writes}
+				began := time.Now()
+				sw := w.to("b")
+				sw.Say = func(s string) { w.said, w.reads = append(w.said, s), test.reads }
+				done, err := sw.Run(t.Context())
+				if !errors.Is(err, test.want) || test.want == nil && (err != nil || done.Epoch != test.epoch || done.From != "" || w.doc.Holder != "b" || !w.doc.Override) {
+					t.Fatalf("got %+v, %v; want %v; lease %+v", done, err, test.want, w.doc)
+				}
+				if waited := time.Since(began); test.waits != (waited >= test.doc.Term.Wait()) || waited > 2*test.doc.Term.Wait() {
+					t.Errorf("it took %v", waited)
 				}
 			})
 		})

@@ -72,6 +72,7 @@ const (
 	Close   Kind = "close"
 	TakeOut Kind = "take-out"
 	Reap    Kind = "reap"
+	Appoint Kind = "appoint"
 )
 
 // Match is what the document must still say for a write to apply. A nil field matches anything. Each is chosen so that a request

@@ -280,10 +280,15 @@ func (w *world) order(to string) {
 	for _, r := range w.recs {
 		basis[r.Zone] = r.Seq
 	}
-	if doc.Holder == to || doc.Holder == "" || doc.Closing {
+	var wr Write
+	switch {
+	case doc.Released:
+		wr = AppointWrite(doc, to, basis, w.nonce())
+	case doc.Holder == to, doc.Holder == "", doc.Closing:
 		return
+	default:
+		wr = CloseWrite(doc, to, basis, w.nonce())
 	}
-	wr := CloseWrite(doc, to, basis, w.nonce())
 	delay := w.latency()
 	if w.chance(w.net.late) {
 		delay = w.between(0, 3*w.term.T)

@@ -28,6 +28,18 @@ func ClaimWrite(doc Document, zone, nonce string, term Term) Write {
 	return w
 }
 
+// Unheld tells whether doc belongs to nobody: it was released, or no zone ever held it. There is nobody whom an order could close.
+func (d *Document) Unheld() bool { return d.Released || d.Holder == "" }
+
+// AppointWrite makes zone the holder of the epoch after doc's by an operator's order, as the handover of a planned switch would, where
+// there is nobody who could hand over. It is a claim, and its author owes what every claim owes: doc was released, or its epoch and nonce
+// stayed unchanged for W. It opens nobody.
+func AppointWrite(doc Document, zone string, basis map[string]int64, nonce string) Write {
+	change := newEpoch(doc.Epoch+1, zone, nonce)
+	change.Override, change.Basis = new(true), new(maps.Clone(basis))
+	return Write{Kind: Appoint, Match: Match{Epoch: doc.Epoch, Nonce: &doc.Nonce}, Change: change}
+}
+
 // CloseWrite asks doc's holder to stop serving: for successor when that is a zone (a planned switch, with the zones' intent counters in
 // basis), else for whoever is intended. Where nobody is open it also ends the epoch.
 func CloseWrite(doc Document, successor string, basis map[string]int64, nonce string) Write {

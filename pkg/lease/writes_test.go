@@ -50,6 +50,9 @@ func TestWritesChange(t *testing.T) {
 			ClaimWrite(with(func(d *Document) { d.Closing, d.Successor, d.Basis = true, "b", order }), "c", "n3", calm), func(d *Document) {
 				*d = Document{Epoch: 6, Holder: "c", Nonce: "n3", Open: Open{}, Basis: map[string]int64{}, Term: calm}
 			}},
+		{"appointment", with(released), AppointWrite(with(released), "b", order, "n3"), func(d *Document) {
+			*d = Document{Epoch: 6, Holder: "b", Nonce: "n3", Open: Open{}, Override: true, Basis: order, Term: d.Term}
+		}},
 		{"automatic close", base(), CloseWrite(base(), "", nil, "n3"), closing},
 		{"planned close", base(), CloseWrite(base(), "b", order, "n3"), func(d *Document) { d.Closing, d.Successor, d.Override, d.Basis = true, "b", false, order }},
 		{"automatic close where nobody is open", with(func(d *Document) { d.Open = Open{} }), CloseWrite(with(func(d *Document) { d.Open = Open{} }), "", nil, "n3"),
