@@ -1,6 +1,8 @@
 package bootstrap
 
 import (
+	"bytes"
+
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/pki"
 )
 
@@ -16,14 +18,27 @@ func (c *Certificates) AdminPEM() ([]byte, error) {
 	return pki.Join(key, cert), nil
 }
 
-// MongoTrustFile returns the file of the environment that holds what MongoTrust returns.
+// MongoTrustFile returns the file of the environment that holds what MongoTrust returns: that of the CA the routers are to have, or, while
+// former ones are trusted too, the record. A custom CA that was dropped in just now, and is not recorded yet, is named by itself.
 func (c *Certificates) MongoTrustFile() (string, error) {
-	if _, err := c.MongoTrust(); err != nil {
+	trust, err := c.MongoTrust()
+	if err != nil {
 		return "", err
 	}
-	custom, err := c.Files.ReadOptional(pemFile(pki.CustomCA))
-	if custom == nil {
-		return pemFile(pki.SystemChain), err
+	current := pemFile(pki.SystemChain)
+	if custom, err := c.Files.ReadOptional(pemFile(pki.CustomCA)); err != nil {
+		return "", err
+	} else if custom != nil {
+		current = pemFile(pki.CustomCA)
 	}
-	return pemFile(pki.CustomCA), err
+	for _, name := range []string{current, pemFile(pki.TrustBundle)} {
+		data, err := c.Files.ReadOptional(name)
+		if err != nil {
+			return "", err
+		}
+		if certs, err := pki.ParseCertificates(data); err == nil && bytes.Equal(pki.EncodeCertificates(certs...), trust) {
+			return name, nil
+		}
+	}
+	return current, nil
 }
