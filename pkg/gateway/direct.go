@@ -79,8 +79,8 @@ func (d *direct) send(conn *upstreamConn, r *http.Request) error {
 	b = append(b, r.Host...)
 	b = append(b, "\r\n"...)
 	named := r.Header["Connection"]
-	for name, values := range r.Header {
-		if endsHere(name) || name == "Content-Length" || d.clean.spoofs(name) || len(named) > 0 && httpguts.HeaderValuesContainsToken(named, name) {
+	for name, values := range r.Header { // in HTTP/2 there can be a Host beside the authority
+		if endsHere(name) || name == "Content-Length" || name == "Host" || d.clean.spoofs(name) || len(named) > 0 && httpguts.HeaderValuesContainsToken(named, name) {
 			continue
 		}
 		if !httpguts.ValidHeaderFieldName(name) {

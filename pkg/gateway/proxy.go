@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // Limits of connections to the services.
@@ -122,6 +124,10 @@ func newProxy(routes Routes, upstreamCA *x509.CertPool, clean hygiene, log *slog
 
 // serve passes r on and its answer back, through f.
 func (p *proxy) serve(f *fencedWriter, r *http.Request) {
+	if !oneLine(r) {
+		problem(f, http.StatusBadRequest, "Bad Request", "The request's method or target is malformed.")
+		return
+	}
 	if r.ContentLength == 0 && passes(r.Method) {
 		if route := p.routes.Match(r.Host, r.URL.Path); route != nil && p.direct.takes(r, route) {
 			f.serveDirect(p.direct, r, route)
@@ -129,6 +135,17 @@ func (p *proxy) serve(f *fencedWriter, r *http.Request) {
 		}
 	}
 	f.serve(p, r)
+}
+
+// oneLine tells whether r's method and target stay what they are in HTTP/1's request line. In HTTP/2 either may hold a space, behind which a
+// lenient service would see another target; net/http lets both through.
+func oneLine(r *http.Request) bool {
+	for _, c := range []byte(r.RequestURI) {
+		if c <= ' ' || c == 0x7f {
+			return false
+		}
+	}
+	return httpguts.ValidHeaderFieldName(r.Method) // both are tokens
 }
 
 // passes tells whether requests of method are proxied at all.
