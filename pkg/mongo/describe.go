@@ -159,33 +159,26 @@ func (c *Client) describeShards(ctx context.Context, d *Description) error {
 
 // memberStates is what the router's monitors see, by replica set and host.
 func (c *Client) memberStates(ctx context.Context) (map[string]map[string]string, error) {
-	var reply struct {
-		ReplicaSets map[string]struct {
-			Hosts []struct {
-				Addr                            string
-				OK, IsMaster, Secondary, Hidden bool
-			}
-		} `bson:"replicaSets"`
-	}
-	if err := c.run(ctx, "admin", bson.D{{Key: "connPoolStats", Value: 1}}, &reply); err != nil {
+	sets, err := c.monitors(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("read the members' states: %w", err)
 	}
 	states := map[string]map[string]string{}
-	for set, stats := range reply.ReplicaSets {
+	for set, members := range sets {
 		states[set] = map[string]string{}
-		for _, h := range stats.Hosts {
+		for _, m := range members {
 			state := Other
 			switch {
-			case !h.OK:
+			case !m.OK:
 				state = Down
-			case h.IsMaster:
+			case m.IsMaster:
 				state = Primary
-			case h.Hidden:
+			case m.Hidden:
 				state = Hidden
-			case h.Secondary:
+			case m.Secondary:
 				state = Secondary
 			}
-			states[set][h.Addr] = state
+			states[set][m.Addr] = state
 		}
 	}
 	return states, nil

@@ -99,23 +99,15 @@ func splitSet(host string) (set string, hosts []string) {
 // membersSeen is what the router's own monitors know of every replica set, their tags above all. A router that does not tell is no error:
 // listShards names the members too.
 func (c *Client) membersSeen(ctx context.Context) map[string][]mongocheck.Member {
-	var reply struct {
-		ReplicaSets map[string]struct {
-			Hosts []struct {
-				Addr   string
-				Hidden bool // from 4.4 on arbiters are shown so
-				Tags   map[string]string
-			}
-		} `bson:"replicaSets"`
-	}
 	seen := map[string][]mongocheck.Member{}
-	if c.run(ctx, "admin", bson.D{{Key: "connPoolStats", Value: 1}}, &reply) != nil {
+	sets, err := c.monitors(ctx)
+	if err != nil {
 		return seen
 	}
-	for set, stats := range reply.ReplicaSets {
-		for _, h := range stats.Hosts {
-			if !h.Hidden {
-				seen[set] = append(seen[set], mongocheck.Member{Host: h.Addr, Tags: h.Tags})
+	for set, members := range sets {
+		for _, m := range members {
+			if !m.Hidden {
+				seen[set] = append(seen[set], mongocheck.Member{Host: m.Addr, Tags: m.Tags})
 			}
 		}
 	}
