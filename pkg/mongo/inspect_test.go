@@ -128,7 +128,7 @@ func TestTroubles(t *testing.T) {
 		{newCA(t).tlsServer(t, server(x509.ExtKeyUsageServerAuth)), mongocheck.WrongCA, "issuer CN=inspect CA"},
 		{ca.tlsServer(t, nameless), mongocheck.NoSAN, "no subject alternative name"},
 		{ca.tlsServer(t, elsewhere), mongocheck.WrongName, "is for mongo-1, not for 127.0.0.1"},
-		{ca.tlsServer(t, dates(-2*time.Hour, -time.Hour)), mongocheck.Expired, "expired at"},
+		{ca.tlsServer(t, dates(-72*time.Hour, -48*time.Hour)), mongocheck.Expired, "expired at"},
 		{ca.tlsServer(t, dates(time.Hour, 2*time.Hour)), mongocheck.NotYetValid, "not valid before"},
 		{ca.tlsServer(t, server(x509.ExtKeyUsageClientAuth)), mongocheck.NoServerUse, "serverAuth"},
 		{refusing.Hosts()[0], mongocheck.ClientCert, "refuses this client's certificate"},

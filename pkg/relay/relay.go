@@ -55,7 +55,6 @@ func Serve(ctx context.Context, dial func(context.Context) (net.Conn, *Failure),
 	go func() { // may outlive this function by one read of in, which nothing can end
 		_, err := io.Copy(conn, in)
 		ended <- err
-		conn.Close()
 	}()
 	go func() {
 		_, err := io.Copy(out, conn)
