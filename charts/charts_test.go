@@ -62,7 +62,11 @@ func TestRefused(t *testing.T) {
 		{"held on the holder's port", charts.ControlPlane, facts + "services: {s: {image: i, activeOnly: true, command: [x], ports: [{containerPort: 9091}]}}", "containerPort 9091"},
 		{"held with another probe", charts.ControlPlane, facts + "services: {s: {image: i, activeOnly: true, command: [x], probes: {liveness: {grpc: {port: 1}}}}}", "services.s.probes.liveness: a held service's probes are"},
 		{"held with a probe of no port", charts.ControlPlane, facts + "services: {s: {image: i, activeOnly: true, command: [x], probes: {liveness: {tcpSocket: {port: web}}}}}", `services.s.probes.liveness: the service has no port "web"`},
-		{"in-cluster database", charts.ControlPlane, facts + "mongodb-shard: {enabled: true}", "kubectl aporeto value set enabled false mongodb-shard"},
+		{"in-cluster database of two zones", charts.ControlPlane, "global: {environment: e, zone: z, zones: 2, database: {mongo: {host: m}}}\nmongodb-shard: {enabled: true, image: {repository: i}}", "kubectl aporeto value set enabled false mongodb-shard"},
+		{"in-cluster database without an image", charts.ControlPlane, facts + "mongodb-shard: {enabled: true}", "mongodb-shard.image.repository is required"},
+		{"in-cluster database of an even number", charts.ControlPlane, facts + "mongodb-shard: {enabled: true, image: {repository: i}, config: {replicas: 2}}", "/mongodb-shard/config/replicas"},
+		{"version as a number", charts.ControlPlane, facts + "mongodb-shard: {enabled: true, image: {repository: i}, version: 4.0}", "/mongodb-shard/version"},
+		{"version too old", charts.ControlPlane, facts + "mongodb-shard: {enabled: true, image: {repository: i}, version: '3.6'}", "/mongodb-shard/version"},
 		{"no image", charts.ControlPlane, facts + "services: {s: {}}", "services.s.image is required"},
 		{"route without port", charts.ControlPlane, facts + "services: {s: {image: i, routes: [{path: /}]}}", `services.s.routes[0]: service "s" has no ports`},
 		{"route to unknown port", charts.ControlPlane, facts + "services: {s: {image: i, " + ports + ", routes: [{port: 81}]}}", `services.s.routes[0].port: service "s" has no port "81"`},
@@ -80,7 +84,7 @@ func TestRefused(t *testing.T) {
 	for _, name := range []string{
 		"admin", "config", "local", "external", "aporeto_ha", "shared_zoning", "gateway", "maintenance", "auto-maintenance",
 		"aporeto-gateway", "control-plane", "global", "mongodb-shard", "gateway-a", "maintenance-a", "aporeto-gateway-status",
-		"default", "kubernetes", "Upper", "a_b", "-a", "9a", strings.Repeat("a", 64),
+		"mongodb-shard-data", "default", "kubernetes", "Upper", "a_b", "-a", "9a", strings.Repeat("a", 64),
 	} {
 		tests = append(tests, struct{ name, chart, values, want string }{
 			"service named " + name, charts.ControlPlane, facts + fmt.Sprintf("services: {%q: {image: i}}", name), fmt.Sprintf("invalid propertyName '%s'", name),

@@ -97,6 +97,34 @@ func (c *Certificates) ServiceSecret(service string, serverNames []string, exist
 	return secretData(pair, trust.PEM(), true), reissued, nil
 }
 
+// MemberSecret returns the data of the Secret aporeto-member-<component>: the certificate, for servers and clients, of the servers that the
+// headless Service service names, members of an in-cluster MongoDB. Its ca.crt is the environment's own chain, which verifies both clients
+// and the other members; where clients are told to verify routers by a CA of the user's, there can be no such database.
+func (c *Certificates) MemberSecret(service string, names []string, existing map[string][]byte) (data map[string][]byte, reissued string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, custom, err := c.currentTrust(); err != nil {
+		return nil, "", err
+	} else if custom {
+		return nil, "", hint.New(fmt.Sprintf("the in-cluster MongoDB (mongodb-shard) has certificates of this environment, and %q says that routers have others", pemFile(pki.CustomCA)),
+			"rm "+pemFile(pki.CustomCA)+", or kubectl aporeto value set enabled false mongodb-shard")
+	}
+	chain, err := c.systemChain()
+	if err != nil {
+		return nil, "", err
+	}
+	dns, ips, err := pki.ParseHosts(strings.Join(names, ","))
+	if err != nil {
+		return nil, "", fmt.Errorf("certificate of %s: %w", service, err)
+	}
+	req := pki.Request{Subject: pki.MemberSubject(service), DNS: dns, IPs: ips, Usage: pki.Usage{Client: true, Server: true}, Lifetime: c.Lives.Leaf}
+	pair, reissued, err := c.reuseOrIssue(pki.SystemCA, req, existing)
+	if err != nil {
+		return nil, "", fmt.Errorf("certificate of %s: %w", service, err)
+	}
+	return secretData(pair, chain, true), reissued, nil
+}
+
 // reuseOrIssue returns the pair in existing while it is what req asks for, else a new one and why.
 func (c *Certificates) reuseOrIssue(authority string, req pki.Request, existing map[string][]byte) (pki.Pair, string, error) {
 	chain, err := c.chain(authority)

@@ -142,6 +142,8 @@ func issue(certificates *bootstrap.Certificates, z zone.Zone, s plan.Secret, hav
 		data, err = certificates.ZoneSecret(bootstrap.Gateway, z.Name)
 	case plan.MaintenanceSecret:
 		data, err = certificates.ZoneSecret(bootstrap.Maintenance, z.Name)
+	case plan.MemberSecret:
+		return certificates.MemberSecret(s.Service, s.Names, have)
 	case plan.PublicSecret:
 		return certificates.PublicSecret(z, s.Names, have)
 	default:

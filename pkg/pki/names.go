@@ -54,6 +54,11 @@ func RouterSubject() Subject {
 	return Subject{CommonName: Router, OrganizationalUnit: "servers", Organization: "mongodb"}
 }
 
+// MemberSubject is that of the servers of one part of an in-cluster MongoDB: its O and OU make them members of one cluster.
+func MemberSubject(name string) Subject {
+	return Subject{CommonName: name, OrganizationalUnit: RouterSubject().OrganizationalUnit, Organization: RouterSubject().Organization}
+}
+
 // Authority is one CA of an environment.
 type Authority struct {
 	Name       string // RootCA, SystemCA or PublicCA

@@ -40,14 +40,9 @@ func Check(wanted []Wanted, count int, withoutJob bool) error {
 		}
 	}
 	for _, w := range wanted {
-		if on, _ := child(w.ControlPlane, "mongodb-shard")["enabled"].(bool); on {
-			if count > 1 {
-				problems = append(problems, hint.New(fmt.Sprintf("zone %s has an in-cluster mongodb-shard: each zone would have a lease of its own, and two would serve", w.Zone.Name),
-					"kubectl aporeto value set enabled false mongodb-shard override; kubectl aporeto value set global.database.mongo.host HOST:27017,HOST:27017"))
-			} else {
-				problems = append(problems, hint.New(fmt.Sprintf("zone %s asks for an in-cluster mongodb-shard, which this release does not have", w.Zone.Name),
-					"kubectl aporeto value set enabled false mongodb-shard override"))
-			}
+		if count > 1 && w.ShardDatabase() != nil {
+			problems = append(problems, hint.New(fmt.Sprintf("zone %s has an in-cluster mongodb-shard: each zone would have a lease of its own, and two would serve", w.Zone.Name),
+				"kubectl aporeto value set enabled false mongodb-shard override; kubectl aporeto value set global.database.mongo.host HOST:27017,HOST:27017"))
 		}
 		if w.Hosts() == "" {
 			problems = append(problems, hint.New(fmt.Sprintf("zone %s knows no MongoDB", w.Zone.Name), "kubectl aporeto value set global.database.mongo.host HOST:27017,HOST:27017"))

@@ -97,7 +97,7 @@ func TestCheck(t *testing.T) {
 		"said so":               {wanted: []Wanted{with(good("a"), silent)}, count: 2, withoutJob: true},
 		"a single zone":         {wanted: []Wanted{with(good("a"), silent)}, count: 1},
 		"shard in two zones":    {wanted: []Wanted{with(good("a"), shard), good("b")}, count: 2, problems: []string{"zone a has an in-cluster mongodb-shard"}, hints: []string{"value set enabled false mongodb-shard override"}},
-		"shard in a single one": {wanted: []Wanted{with(good("a"), shard)}, count: 1, problems: []string{"does not have"}},
+		"shard in a single one": {wanted: []Wanted{with(good("a"), shard)}, count: 1},
 		"all at once": {wanted: []Wanted{with(good("a"), func(w *Wanted) { w.ControlPlane, w.AutoMaintenance = nil, nil })}, count: 2,
 			problems: []string{"2 reasons", "endpoint is set for a", "zone a knows no MongoDB"}, hints: []string{"--auto-maintenance", "value set global.database.mongo.host"}},
 	} {
@@ -117,6 +117,41 @@ func TestCheck(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestShardDatabase(t *testing.T) {
+	w := Wanted{Zone: zone.Zone{Name: "a", Namespace: "ns"}, ControlPlane: map[string]any{"mongodb-shard": map[string]any{
+		"enabled": true, "shards": map[string]any{"data": map[string]any{"replicas": int64(1)}}, "routers": map[string]any{"replicas": float64(1)},
+	}}}
+	var got []string
+	for _, s := range w.ShardDatabase() {
+		got = append(got, s.Set+"/"+strings.Join(s.Addresses(), ","))
+	}
+	want := []string{
+		"config/mongodb-shard-config-0.mongodb-shard-config.ns.svc:27017,mongodb-shard-config-1.mongodb-shard-config.ns.svc:27017,mongodb-shard-config-2.mongodb-shard-config.ns.svc:27017",
+		"data/mongodb-shard-data-0.mongodb-shard-data.ns.svc:27017",
+		"reports/mongodb-shard-reports-0.mongodb-shard-reports.ns.svc:27017,mongodb-shard-reports-1.mongodb-shard-reports.ns.svc:27017,mongodb-shard-reports-2.mongodb-shard-reports.ns.svc:27017",
+		"/mongodb-shard-router-0.mongodb-shard-router.ns.svc:27017",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if hosts := w.ShardDatabase()[3].ClientHosts(); hosts != "mongodb-shard-router-0.mongodb-shard-router.ns:27017" {
+		t.Errorf("clients: %s", hosts)
+	}
+	var members []string
+	for _, s := range Secrets(w, false) {
+		if s.Kind == MemberSecret {
+			members = append(members, s.Name)
+		}
+	}
+	if want := []string{"aporeto-member-config", "aporeto-member-data", "aporeto-member-reports", "aporeto-member-router"}; !reflect.DeepEqual(members, want) {
+		t.Errorf("Secrets %q", members)
+	}
+	w.ControlPlane["mongodb-shard"].(map[string]any)["enabled"] = false
+	if w.ShardDatabase() != nil {
+		t.Error("servers of a database that is not enabled")
 	}
 }
 

@@ -9,14 +9,15 @@ const (
 	GatewaySecret                       // the gateway's client certificate, and the System CA that verifies https services
 	MaintenanceSecret                   // the auto-maintenance job's client certificate
 	PublicSecret                        // the certificate that the gateway shows to clients
+	MemberSecret                        // the certificate of a part of an in-cluster MongoDB
 )
 
 // Secret is one Secret that a zone needs and the plugin makes.
 type Secret struct {
 	Name    string
 	Kind    SecretKind
-	Service string   // the service, of a ServiceSecret
-	Names   []string // what the certificate is good for as a server's: hosts of a PublicSecret, in-cluster names of an https service
+	Service string   // the service, of a ServiceSecret; the servers' Service, of a MemberSecret
+	Names   []string // what the certificate is good for as a server's: hosts of a PublicSecret, in-cluster names of the others
 }
 
 // Secrets returns the Secrets that the plugin makes for a zone, with or without its auto-maintenance job: those the charts mount, less
@@ -41,6 +42,9 @@ func Secrets(w Wanted, job bool) []Secret {
 			secret.Names = []string{s.Name, inNamespace, inNamespace + ".svc"}
 		}
 		add(s.Secret, secret)
+	}
+	for _, s := range w.ShardDatabase() {
+		add("", Secret{Name: s.Secret, Kind: MemberSecret, Service: s.Service, Names: s.Names()})
 	}
 	if job {
 		add(str(child(w.AutoMaintenance, "mongo"), "existingSecret"), Secret{Name: "aporeto-maintenance-mongodb", Kind: MaintenanceSecret})

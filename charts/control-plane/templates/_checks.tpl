@@ -9,8 +9,14 @@ begins with it, because Helm renders files in no particular order.
 
 {{- define "checks.problems" -}}
 {{- include "aporeto.missing" . }}
-{{- if index .Values "mongodb-shard" "enabled" }}
-mongodb-shard.enabled: an in-cluster MongoDB is not in this release; bring your own database and run: kubectl aporeto value set enabled false mongodb-shard
+{{- $shard := index .Values "mongodb-shard" }}
+{{- if $shard.enabled }}
+{{- if gt (int .Values.global.zones) 1 }}
+mongodb-shard.enabled: with {{ int .Values.global.zones }} zones each would have a database and a lease of its own, and two would serve; run: kubectl aporeto value set enabled false mongodb-shard
+{{- end }}
+{{- if not $shard.image.repository }}
+mongodb-shard.image.repository is required: an image with mongod and mongos from your registry; run: kubectl aporeto value set image.repository REGISTRY/mongo mongodb-shard
+{{- end }}
 {{- end }}
 {{- range $name, $service := .Values.services }}
 {{- if eq (include "service.enabled" $service) "true" }}
