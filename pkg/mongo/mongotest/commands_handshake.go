@@ -27,6 +27,8 @@ func (s *Standin) greeting(r *request, primaryField string) bson.D {
 	var d bson.D
 	if s.mongos() {
 		d = bson.D{{Key: primaryField, Value: true}, {Key: "msg", Value: "isdbgrid"}}
+	} else if s.fresh.Load() {
+		d = unassembled(primaryField)
 	} else {
 		d = s.describeSet(s.memberGreeting(r, primaryField), r.conn.raw.LocalAddr().String())
 	}

@@ -39,7 +39,7 @@ type command struct {
 func commandTable() map[string]*command {
 	out := map[string]*command{}
 	for _, list := range [][]*command{handshakeCommands(), sessionCommands(), readCommands(), writeCommands(), catalogCommands(), userCommands(),
-		roleCommands(), shardingCommands(), diagnosticCommands(), setCommands()} {
+		roleCommands(), shardingCommands(), diagnosticCommands(), setCommands(), assemblyCommands()} {
 		for _, c := range list {
 			out[c.name] = c
 			for _, a := range c.aliases {
@@ -144,7 +144,9 @@ func (s *Standin) authorizeAndRun(r *request) (bson.D, error) {
 }
 
 // isPrimary tells whether this server is a primary, or a router that reaches one.
-func (s *Standin) isPrimary() bool { return !s.cfg.Secondary && !s.faults.inElection() }
+func (s *Standin) isPrimary() bool {
+	return !s.cfg.Secondary && !s.fresh.Load() && !s.faults.inElection()
+}
 
 // needPrimary refuses what only a primary does. A router passes on what a shard
 // without one says.

@@ -62,6 +62,8 @@ type Config struct {
 	UserCache time.Duration
 	// MaxConnections bounds the open connections; 0 means 10,000.
 	MaxConnections int
+	// Fresh is a mongod that belongs to no replica set until replSetInitiate makes it the primary of ReplicaSet; config is the name of the config servers'.
+	Fresh bool
 	// Shards are the shards, NAME or NAME/HOST:PORT; nil means data and reports.
 	// HOST:PORT is the only member; else Sets says who the members are.
 	Shards []string
@@ -106,6 +108,7 @@ type Standin struct {
 	clock     atomic.Uint64
 
 	faults    *faults
+	fresh     atomic.Bool // see Config.Fresh
 	observers observers
 	saver     *saver
 
@@ -180,6 +183,7 @@ func New(ctx context.Context, cfg Config) (*Standin, error) {
 		store: newStore(), cursors: newCursors(), sessions: newSessionTable(time.Now()), replay: newReplayTable(), now: time.Now, faults: newFaults(),
 		processID: primitive.NewObjectID(), conns: map[*conn]struct{}{}, room: semaphore.NewWeighted(messageRoom)}
 	s.commands = commandTable()
+	s.fresh.Store(cfg.Fresh)
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	if err := s.openData(); err != nil {
 		s.cancel()
