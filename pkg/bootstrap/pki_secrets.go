@@ -51,6 +51,22 @@ func (c *Certificates) AdminTLS() (tls.Certificate, error) {
 	return pair, nil
 }
 
+// MemberTLS returns the routers' certificate, by which this workstation is taken for a member of a cluster of this environment's certificates
+// (CN=mongodb-router,OU=servers,O=mongodb): who may do anything before there are users.
+func (c *Certificates) MemberTLS() (tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	cert, key, err := c.openLeaf(pki.Router, "global.certs.mongodb.router.pass")
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("%q: %w", fullFile(pki.Router), err)
+	}
+	return pair, nil
+}
+
 // openLeaf returns a leaf's certificate with its chain, and its key in plain.
 func (c *Certificates) openLeaf(name, passphraseKey string) (certPEM, keyPEM []byte, err error) {
 	full, err := c.Files.ReadOptional(fullFile(name))

@@ -30,6 +30,8 @@ type deployOptions struct {
 	withoutJob bool
 	privileged bool
 	timeout    time.Duration
+
+	deleteVolumes, yes bool
 }
 
 func newDeployCmd(f *Factory) *cobra.Command {
@@ -57,6 +59,8 @@ address into conf.d/values.yaml, once. Exit code 4 means that of several zones s
 	cmd.Flags().StringVar(&o.endpoint, "auto-maintenance", "", "the `URL` of the global record; written to conf.d/values.yaml as auto-maintenance.endpoint")
 	cmd.Flags().BoolVar(&o.withoutJob, "no-auto-maintenance", false, "install no auto-maintenance job, and remove one that is there")
 	cmd.Flags().BoolVar(&o.privileged, "allow-privileged", false, privilegedUsage)
+	cmd.Flags().BoolVar(&o.deleteVolumes, "delete-database-volumes", false, "delete the volumes of an in-cluster MongoDB (mongodb-shard) that is disabled; else they are kept")
+	cmd.Flags().BoolVar(&o.yes, "yes", false, "do not ask before volumes are deleted")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait for the pods of one release")
 	return cmd
 }
@@ -71,6 +75,11 @@ func (o *deployOptions) run(ctx context.Context) error {
 	if o.timeout <= 0 {
 		return usagef("--timeout must be longer than nothing")
 	}
+	if o.deleteVolumes {
+		if err := o.f.askable(o.yes); err != nil {
+			return err
+		}
+	}
 	want, err := o.f.wishes(&o.values)
 	if err != nil {
 		return err
@@ -78,6 +87,11 @@ func (o *deployOptions) run(ctx context.Context) error {
 	zones, err := o.zones.need(want.env)
 	if err != nil {
 		return err
+	}
+	if o.deleteVolumes {
+		if err := o.f.confirm(ctx, o.yes, "Delete the volumes of in-cluster MongoDB servers in every chosen zone where mongodb-shard is disabled, with all that is in them?"); err != nil {
+			return err
+		}
 	}
 	if o.endpoint != "" {
 		if err := o.f.writeEndpoint(ctx, want.dir, o.endpoint); err != nil {
@@ -123,7 +137,7 @@ func (o *deployOptions) deployment(want *wishes, zones []zone.Zone) (*rollout.De
 			})
 			return err
 		},
-		Shared: shared.ensure,
+		Shared: shared.ensure, Database: shared.inCluster, DeleteVolumes: o.deleteVolumes,
 		Issue: func(z zone.Zone, s plan.Secret, have map[string][]byte) (map[string][]byte, error) {
 			data, why, err := issue(shared.certificates, z, s, have)
 			if err == nil && why != "" && have != nil {

@@ -43,6 +43,9 @@ func (s *shared) ensure(ctx context.Context) error {
 	if err := s.pki(ctx); err != nil {
 		return err
 	}
+	if slices.ContainsFunc(wanted, func(w plan.Wanted) bool { return w.ShardDatabase() != nil }) {
+		return nil // its servers do not run yet: see inCluster
+	}
 	return s.database(ctx, hosts, services)
 }
 

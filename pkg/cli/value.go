@@ -12,6 +12,7 @@ import (
 	"github.com/aporeto-inc/kubectl-aporeto/charts"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/envdir"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/environment"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/plan"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/values"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/zone"
 )
@@ -62,7 +63,16 @@ func (f *Factory) tree(dir *envdir.Dir, env *environment.Environment, z *zone.Zo
 	if z != nil {
 		facts.Zone = z.Name
 	}
-	return values.Merge(slices.Concat(layers, files, []values.Layer{facts.Layer()}, over)...), nil
+	tree := values.Merge(slices.Concat(layers, files, []values.Layer{facts.Layer()}, over)...)
+	if z == nil || len(env.Zones) != 1 { // of two zones none may have a database of its own
+		return tree, nil
+	}
+	controlPlane, _ := tree.Charts()
+	found := shardHosts(plan.Wanted{Zone: *z, ControlPlane: controlPlane})
+	if len(found.Values) == 0 {
+		return tree, nil
+	}
+	return values.Merge(slices.Concat(layers, []values.Layer{found}, files, []values.Layer{facts.Layer()}, over)...), nil
 }
 
 // overrideWord is what scripts of the old tool end a line with. Setting always replaces here, so it is read and means nothing.

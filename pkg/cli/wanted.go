@@ -134,6 +134,10 @@ func (w *wishes) one(z zone.Zone, known []values.Layer) (plan.Wanted, error) {
 	if err != nil {
 		return plan.Wanted{}, err
 	}
+	if len(w.env.Zones) == 1 {
+		everything, _ := whole.Charts()
+		known = append(slices.Clone(known), shardHosts(plan.Wanted{Zone: z, ControlPlane: everything}))
+	}
 	set := values.Merge(slices.Concat(known, files, []values.Layer{w.facts(z)}, w.extra)...)
 	wanted := plan.Wanted{Zone: z}
 	wanted.ControlPlane, wanted.AutoMaintenance = set.Charts()

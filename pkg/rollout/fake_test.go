@@ -24,6 +24,7 @@ type cluster struct {
 	calls    []string // what was changed, in order
 	spaces   map[string]bool
 	holder   string
+	volumes  []string // of a former in-cluster database
 	secrets  map[string]map[string][]byte
 	releases map[string]*stored
 	damage   map[string]kube.Change // by release
@@ -121,6 +122,17 @@ func (c *cluster) Wait(ctx context.Context, _ []map[string]any, _ time.Duration,
 		}
 	}
 	return c.fail["wait"]
+}
+
+func (c *cluster) DatabaseVolumes(_ context.Context, remove bool) ([]string, error) {
+	left := c.volumes
+	if remove {
+		c.volumes = nil
+		for _, name := range left {
+			c.did("delete volume %s", name)
+		}
+	}
+	return left, c.fail["volumes"]
 }
 
 func (c *cluster) Capabilities(context.Context) (release.Capabilities, error) {

@@ -27,9 +27,11 @@ type Record struct {
 	Result   Result          `json:"result"`
 	Releases []ReleaseRecord `json:"releases,omitempty"`
 	Secrets  SecretsRecord   `json:"secrets"`
-	Error    string          `json:"error,omitempty"`
-	Hint     string          `json:"hint,omitempty"`
-	Seconds  float64         `json:"seconds"`
+	// DeletedVolumes names the volume claims of a former in-cluster MongoDB that were deleted because that was asked for.
+	DeletedVolumes []string `json:"deletedVolumes,omitempty"`
+	Error          string   `json:"error,omitempty"`
+	Hint           string   `json:"hint,omitempty"`
+	Seconds        float64  `json:"seconds"`
 
 	namespaceCreated bool
 	err              error
@@ -72,7 +74,7 @@ func (r *Record) end(err error, took time.Duration) {
 }
 
 func (r *Record) changed() bool {
-	return r.namespaceCreated || len(r.Secrets.Changed) > 0 ||
+	return r.namespaceCreated || len(r.Secrets.Changed) > 0 || len(r.DeletedVolumes) > 0 ||
 		slices.ContainsFunc(r.Releases, func(rel ReleaseRecord) bool { return rel.Action != plan.Keep })
 }
 

@@ -36,6 +36,8 @@ type Objects interface {
 	ApplySecrets(ctx context.Context, secrets []kube.Secret) (changed []string, err error)
 	Drift(ctx context.Context, objects []map[string]any) ([]kube.Change, error)
 	Wait(ctx context.Context, objects []map[string]any, timeout time.Duration, report func(kube.Readiness)) error
+	// DatabaseVolumes returns the names of the volume claims of in-cluster MongoDB servers, and deletes them when told to.
+	DatabaseVolumes(ctx context.Context, remove bool) ([]string, error)
 }
 
 // Releases is what a rollout needs of a zone's releases; *release.Client is one.
@@ -97,6 +99,12 @@ type Deployment struct {
 	Record func(ctx context.Context, z zone.Zone, uid string) error
 	// Shared does what all zones share, once: certificates, database. It is called when at least one zone can be deployed to.
 	Shared func(ctx context.Context) error
+	// Database makes one sharded cluster of a zone's in-cluster MongoDB, whose servers are starting, and what Shared makes in a database of the
+	// user's own. It is called for a zone that has one, once its release is applied and before its pods are waited for: neither routers nor
+	// gateways become ready before. status says what is waited for.
+	Database func(ctx context.Context, w plan.Wanted, status func(string)) error
+	// DeleteVolumes deletes the volumes of an in-cluster MongoDB that a zone no longer has; else they are kept, and said to be.
+	DeleteVolumes bool
 	// Issue returns the content of a Secret, have when that is still valid.
 	Issue func(z zone.Zone, secret plan.Secret, have map[string][]byte) (map[string][]byte, error)
 }

@@ -43,6 +43,9 @@ func (r *run) deploy(ctx context.Context) error {
 	if err := r.put(ctx, autoMaintenance, caps, job); err != nil {
 		return err
 	}
+	if err := r.volumes(ctx); err != nil {
+		return err
+	}
 	for _, warning := range r.target.Warnings() {
 		r.Progress.Note(r.zone, "the API server warns: "+warning)
 	}
@@ -123,11 +126,43 @@ func (r *run) put(ctx context.Context, spec release.Spec, caps release.Capabilit
 		}
 	}
 	r.record.Releases = append(r.record.Releases, done)
+	if spec.Name == ControlPlane && r.wanted.ShardDatabase() != nil {
+		if err := r.database(ctx); err != nil {
+			return err
+		}
+	}
 	err = r.target.Objects.Wait(ctx, rendered.Objects, r.Timeout, func(now kube.Readiness) { r.at(spec.Name, readiness(now)) })
 	if err != nil || action == plan.Keep {
 		return err
 	}
 	return r.verify(ctx, spec, rendered)
+}
+
+// database makes a cluster of the servers that were just applied, within the time that pods have.
+func (r *run) database(ctx context.Context) error {
+	r.at("mongodb-shard", "making one cluster of the servers")
+	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
+	defer cancel()
+	return r.Database(ctx, r.wanted, func(text string) { r.at("mongodb-shard", text) })
+}
+
+// volumes looks after what an in-cluster MongoDB has left that the zone no longer has. The servers are gone by then.
+func (r *run) volumes(ctx context.Context) error {
+	if r.wanted.ShardDatabase() != nil {
+		return nil
+	}
+	r.at("volumes", "looking for those of a former mongodb-shard")
+	left, err := r.target.Objects.DatabaseVolumes(ctx, r.DeleteVolumes)
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	if r.DeleteVolumes {
+		r.record.DeletedVolumes = left
+		r.Progress.Note(r.zone, fmt.Sprintf("volumes of the former mongodb-shard deleted: %s", strings.Join(left, ", ")))
+		return nil
+	}
+	r.Progress.Note(r.zone, fmt.Sprintf("the volumes of the former mongodb-shard are kept: %s; kubectl aporeto deploy --zone %s --delete-database-volumes deletes them", strings.Join(left, ", "), r.zone.Name))
+	return nil
 }
 
 // compare sees how far the live release is from spec.
@@ -204,6 +239,9 @@ func (r *Record) Summary() string {
 			text += fmt.Sprintf(" (revision %d)", rel.Revision)
 		}
 		parts = append(parts, text)
+	}
+	if n := len(r.DeletedVolumes); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d volume(s) deleted", n))
 	}
 	if n := len(r.Secrets.Changed); n > 0 {
 		parts = append(parts, fmt.Sprintf("%d Secret(s) put", n))
