@@ -183,6 +183,7 @@ func FuzzSnapshot(f *testing.F) {
 		if err := s.load(bufio.NewReader(bytes.NewReader(raw))); err != nil {
 			return
 		}
+		newReplayTable().restore(s)
 		var again bytes.Buffer
 		if err := s.snapshot().dump(&again); err != nil {
 			t.Error(err)

@@ -52,6 +52,7 @@ func (s *Standin) openData() error {
 		if err != nil {
 			return fmt.Errorf("load data %q: %w", s.cfg.DataFile, err)
 		}
+		s.replay.restore(s.store)
 	}
 	s.saver = &saver{poked: make(chan struct{}, 1)}
 	s.saver.saved.Store(s.store.changes)
@@ -87,6 +88,7 @@ func (s *Standin) closeData() error {
 func (s *Standin) save() error {
 	s.mu.Lock()
 	frozen, at := s.store.snapshot(), s.store.changes
+	s.replay.keep(frozen)
 	s.mu.Unlock()
 	if at == s.saver.saved.Load() {
 		return nil

@@ -175,6 +175,36 @@ func TestData(t *testing.T) {
 	}
 }
 
+// TestReplayOutlives: what was sent before a restart of the process is still
+// known when it is sent again.
+func TestReplayOutlives(t *testing.T) {
+	opt := Options{Authority: must(NewAuthority())(t), Config: Config{DataFile: filepath.Join(t.TempDir(), "data")}}
+	lsid, other := field("lsid", bson.D{field("id", newUUID())}), field("lsid", bson.D{field("id", newUUID())})
+	insert := func(n int64) bson.D {
+		return cmd("insert", "c", field("documents", bson.A{bson.D{field("_id", 1)}, bson.D{field("_id", 2)}}), lsid, field("txnNumber", n))
+	}
+	add := cmd("findAndModify", "c", field("query", bson.D{field("_id", 1)}), field("update", increment), field("new", true), other, field("txnNumber", int64(1)))
+	for run := range 3 {
+		srv := Start(t, opt)
+		r := dialLogin(t, srv, srv.Hosts()[0], AdminDN)
+		if m := r.ok("d", insert(5)); m["n"] != int32(2) || m["writeErrors"] != nil {
+			t.Errorf("run %d: %v", run, m)
+		}
+		if v, _ := r.ok("d", add)["value"].(bson.M); v["n"] != int32(1) {
+			t.Errorf("run %d: %v", run, v)
+		}
+		if codes := writeCodes(r.run("d", insert(4))); len(codes) != 1 || codes[0] != 225 {
+			t.Errorf("run %d: an older number: %v", run, codes)
+		}
+		if list, _ := r.ok("local", cmd("listCollections", 1))["cursor"].(bson.M)["firstBatch"].(bson.A); len(list) != 0 {
+			t.Errorf("run %d: local has %v", run, list)
+		}
+		if err := srv.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestSavedSoon: a change is in the file without a shutdown.
 func TestSavedSoon(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "data")
