@@ -153,14 +153,17 @@ func (l *lab) plannedSwitch(t *testing.T, from, to string) {
 func (l *lab) successorDead(t *testing.T, from, to string) {
 	epoch := l.lease(t).Epoch
 	l.sandbox(t, "cut", to)
+	began := time.Now()
 	if r := l.aporeto(t, "failover", "--to", names[to], "--yes", "--no-wait-dns"); r.code == 0 || !strings.Contains(r.stderr, names[to]) {
 		t.Errorf("an order for a zone that is cut off: exit %d, %s", r.code, r.stderr)
 	}
 	if now := l.lease(t).Epoch; now != epoch {
 		t.Errorf("a refused order changed the epoch from %d to %d", epoch, now)
 	}
+	t.Logf("refused after %.1f s", time.Since(began).Seconds())
+	began = time.Now()
 	r := l.aporeto(t, "failover", "--to", names[to], "--yes", "--no-wait-dns", "--force")
-	t.Logf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	t.Logf("exit %d after %.1f s\n%s%s", r.code, time.Since(began).Seconds(), r.stdout, r.stderr)
 	if r.code == 0 || !strings.Contains(r.stderr, "overtaken") {
 		t.Errorf("a forced order for a zone that is cut off: exit %d, %s", r.code, r.stderr)
 	}

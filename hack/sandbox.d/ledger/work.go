@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,17 +25,17 @@ type beat struct {
 	Boot int64  `json:"boot"` // CLOCK_BOOTTIME, nanoseconds
 }
 
-// work is the ledger as a background worker: it says that it lives in every line of out, and writes an entry for every fourth, until ctx
-// ends. A database that is away holds up the entries, not the beats.
+// work is the ledger as a background worker: it says that it lives in every line of out, and by an entry of the path RUN/BOOT for every fourth,
+// until ctx ends. A database that is away holds up the entries, not the beats.
 func work(ctx context.Context, zone string, books entries, out io.Writer, log *slog.Logger) error {
 	run := rand.Text()[:8]
-	jobs := make(chan struct{}) // not buffered: what cannot be written now is not made up for
+	jobs := make(chan int64) // not buffered: what cannot be written now is not made up for
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for range jobs {
+		for boot := range jobs {
 			limited, cancel := context.WithTimeout(ctx, requestTimeout)
-			if _, _, err := books.write(limited, zone, "WORK", run); err != nil && ctx.Err() == nil {
+			if _, _, err := books.write(limited, zone, "WORK", run+"/"+strconv.FormatInt(boot, 10)); err != nil && ctx.Err() == nil {
 				log.Warn("no entry", "error", err)
 			}
 			cancel()
@@ -54,7 +55,7 @@ func work(ctx context.Context, zone string, books entries, out io.Writer, log *s
 		}
 		if n%workEvery == 0 {
 			select {
-			case jobs <- struct{}{}:
+			case jobs <- boot:
 			default: // the last one is not written yet
 			}
 		}
