@@ -43,6 +43,33 @@ func (l *lab) lease(t *testing.T) leaseDocument {
 	return doc
 }
 
+// record is what the test reads of a zone's intent.
+type record struct {
+	Zone      string
+	PointsAt  string `bson:"pointsAt"`
+	Confirmed int64
+}
+
+// records returns the zones' intents, by zone.
+func (l *lab) records(t *testing.T) map[string]record {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), databaseTime)
+	defer cancel()
+	cursor, err := l.admin(t).Database("aporeto_ha").Collection("zones").Find(ctx, bson.D{})
+	if err != nil {
+		t.Fatal("read the zones' records:", err)
+	}
+	var all []record
+	if err := cursor.All(ctx, &all); err != nil {
+		t.Fatal("read the zones' records:", err)
+	}
+	byZone := map[string]record{}
+	for _, r := range all {
+		byZone[r.Zone] = r
+	}
+	return byZone
+}
+
 // stored returns the ids of all entries of the ledger.
 func (l *lab) stored(t *testing.T) map[string]bool {
 	t.Helper()

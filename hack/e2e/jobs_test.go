@@ -3,13 +3,10 @@
 package e2e
 
 import (
-	"context"
 	"encoding/json"
 	"strings"
 	"testing"
 	"time"
-
-	"go.mongodb.org/mongo-driver/bson"
 )
 
 // dwell is how long an intent counts after it was confirmed. Runs start at full minutes: what a late one may do is over settled later.
@@ -40,47 +37,24 @@ func (l *lab) mirrored(t *testing.T, from, _ string) {
 	}
 }
 
-// confirmations returns how often each zone's job has confirmed its intent, ever.
-func (l *lab) confirmations(t *testing.T) map[string]int64 {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), databaseTime)
-	defer cancel()
-	cursor, err := l.admin(t).Database("aporeto_ha").Collection("zones").Find(ctx, bson.D{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var records []struct {
-		Zone      string
-		Confirmed int64
-	}
-	if err := cursor.All(ctx, &records); err != nil {
-		t.Fatal(err)
-	}
-	counts := map[string]int64{}
-	for _, r := range records {
-		counts[r.Zone] = r.Confirmed
-	}
-	return counts
-}
-
 // runsTouch watches the jobs of both zones go from one run to the next: no pause between two confirmations is as long as the dwell, so an
 // intent never goes stale while its job is well.
 func (l *lab) runsTouch(t *testing.T, _, _ string) {
 	began := l.check.now()
 	last, longest := map[string]time.Duration{}, map[string]time.Duration{}
-	counts := l.confirmations(t)
-	for zone := range counts {
+	records := l.records(t)
+	for zone := range records {
 		last[zone] = began
 	}
 	if len(last) != len(names) {
-		t.Fatalf("records of %v", counts)
+		t.Fatalf("records %+v", records)
 	}
 	until := time.Now().Truncate(time.Minute).Add(time.Minute + settled)
 	await(t, 3*time.Minute, "time passes", func() bool {
 		now := l.check.now()
-		for zone, n := range l.confirmations(t) {
-			if n != counts[zone] {
-				counts[zone], last[zone] = n, now
+		for zone, r := range l.records(t) {
+			if r.Confirmed != records[zone].Confirmed {
+				records[zone], last[zone] = r, now
 			}
 			longest[zone] = max(longest[zone], now-last[zone])
 		}

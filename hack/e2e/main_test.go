@@ -129,6 +129,7 @@ func (l *lab) troubles() []trouble {
 		{"the record flaps", l.recordFlaps, free, takeover},
 		{"an operator pins the lease", l.pinned, moves, takeover},
 		{"an operator orders a switch", l.plannedSwitch, moves, planned},
+		{"an operator orders a switch away from a region that is gone", l.orderedAway, moves, takeover},
 		{"an order with a dead successor", l.successorDead, stays, takeover},
 		{"drill", l.drill, returns, planned},
 		{"a drill that is interrupted", l.drillInterrupted, returns, planned},
@@ -147,17 +148,28 @@ func (l *lab) suffer(t *testing.T, x trouble) {
 // sides returns the zone that serves and the other one, which must refuse. Both must be well: a trouble shall meet no traces of another.
 func (l *lab) sides(t *testing.T) (from, to string) {
 	t.Helper()
-	await(t, takeover, "one zone serves and the other answers 423", func() bool {
+	await(t, takeover, "one zone serves, the other answers 423, both are eligible, and their jobs agree", func() bool {
 		for _, zones := range [][2]string{{"zone-a", "zone-b"}, {"zone-b", "zone-a"}} {
 			serving, _ := ask(zones[0], "/sides")
 			if other, _ := ask(zones[1], "/sides"); serving == 200 && other == 423 {
 				from, to = zones[0], zones[1]
-				return eligible(from) && eligible(to)
+				return eligible(from) && eligible(to) && l.agreed(t, from)
 			}
 		}
 		return false
 	})
 	return from, to
+}
+
+// agreed tells whether both zones' jobs have seen the record lead to a zone.
+func (l *lab) agreed(t *testing.T, zone string) bool {
+	t.Helper()
+	for _, r := range l.records(t) {
+		if r.PointsAt != names[zone] {
+			return false
+		}
+	}
+	return true
 }
 
 // eligible tells whether a zone tells load balancers that it could serve.

@@ -149,6 +149,19 @@ func (l *lab) plannedSwitch(t *testing.T, from, to string) {
 	await(t, takeover, from+" is eligible again", func() bool { return eligible(from) })
 }
 
+// orderedAway orders a zone to serve because the region of the one that does is gone, as whoever is on call does who does not wait for the
+// record. The dead one is waited out.
+func (l *lab) orderedAway(t *testing.T, from, to string) {
+	l.sandbox(t, "cut", from)
+	began := time.Now()
+	out := l.must(t, "failover", "--to", names[to], "--yes", "--no-wait-dns")
+	t.Logf("after %.1f s: %s", time.Since(began).Seconds(), out)
+	awaitCodes(t, takeover, map[string]int{to: 200})
+	l.sandbox(t, "record", to)
+	l.sandbox(t, "heal", from)
+	awaitCodes(t, swap, map[string]int{from: 423, to: 200})
+}
+
 // successorDead orders a zone to serve that is cut off. It is refused; forced, the zone that served goes on after twice the wait.
 func (l *lab) successorDead(t *testing.T, from, to string) {
 	epoch := l.lease(t).Epoch

@@ -72,6 +72,7 @@ func (o *failoverOptions) run(ctx context.Context) error {
 	if err := op.needDatabase(); err != nil {
 		return err
 	}
+	silent := op.silent(ctx) // beside the look at the gateways: in an emergency one of the zones answers neither
 	seen := op.observe(ctx)
 	if seen.Database == nil {
 		return hint.Wrap(fmt.Errorf("read the lease: %w", seen.DatabaseErr), "kubectl aporeto maintenance status")
@@ -95,14 +96,14 @@ func (o *failoverOptions) run(ctx context.Context) error {
 	if err := o.f.confirm(ctx, o.yes, fmt.Sprintf(question, from, to.Name)); err != nil {
 		return err
 	}
-	if err := o.move(ctx, op, st, from, to.Name); err != nil {
+	if err := o.move(ctx, op, st, silent, from, to.Name); err != nil {
 		return err
 	}
 	return o.awaitRecord(ctx, op, to)
 }
 
 // move orders the switch, with both zones watched.
-func (o *failoverOptions) move(ctx context.Context, op *operation, st failover.Status, from, to string) error {
+func (o *failoverOptions) move(ctx context.Context, op *operation, st failover.Status, silent func(name string) error, from, to string) error {
 	gates, every := map[string]failover.Gate{}, 10*time.Millisecond
 	for _, name := range []string{from, to} {
 		if name == "" {
@@ -110,7 +111,7 @@ func (o *failoverOptions) move(ctx context.Context, op *operation, st failover.S
 		}
 		gate := op.directGate(name, failover.ActivePath)
 		if gate != nil {
-			if _, err := gate(ctx); err != nil {
+			if err := silent(name); err != nil {
 				o.f.say(fmt.Sprintf("zone %s is watched through its API server, for its public address does not answer: %v", name, err))
 				gate = nil
 			}

@@ -19,8 +19,9 @@ import (
 type Gate func(ctx context.Context) (open bool, err error)
 
 const (
-	askTime  = time.Second // one question to a gate
-	askAtOne = 32          // questions that may be under way at a time: one that hangs must not hold up the others
+	askTime    = time.Second     // one question of a Watch
+	directTime = 3 * time.Second // one question to a public address: the first one needs DNS, TCP and TLS
+	askAtOne   = 32              // questions that may be under way at a time: one that hangs must not hold up the others
 	// ActivePath answers 200 when a gateway is open and 423 when it is not.
 	ActivePath = "/healthz/active"
 )
@@ -113,7 +114,8 @@ func (w *Watch) ask(ctx context.Context, zone string, gate Gate) {
 }
 
 // Direct returns the gate of a zone's own public address: GET url+path, where any 2xx means open and 423 closed. Redirects are not
-// followed and no proxy is used. roots verify its certificate; nil means the system's.
+// followed and no proxy is used. roots verify its certificate; nil means the system's. A region that is gone answers nothing at all, and
+// the kernel would try for minutes: a question ends after 3 seconds by itself.
 func Direct(url, path string, roots *x509.CertPool) Gate {
 	client := &http.Client{
 		Transport: &http.Transport{
@@ -124,6 +126,8 @@ func Direct(url, path string, roots *x509.CertPool) Gate {
 	}
 	url = strings.TrimSuffix(url, "/") + path
 	return func(ctx context.Context) (bool, error) {
+		ctx, cancel := context.WithTimeout(ctx, directTime)
+		defer cancel()
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 		if err != nil {
 			return false, err
