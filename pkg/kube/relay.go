@@ -29,7 +29,7 @@ func (c *Client) DialThrough(ctx context.Context, pod, address string) (net.Conn
 	if err == nil {
 		return conn, nil
 	}
-	conn.Close()
+	_ = conn.Close() // the dialing's error is the one that counts
 	var failure *relay.Failure
 	if errors.As(err, &failure) {
 		return nil, failure

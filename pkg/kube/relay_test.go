@@ -125,7 +125,7 @@ func TestDialThroughFailures(t *testing.T) {
 	if _, err := c.DialThrough(t.Context(), "gateway-2", "mongo1:27017"); err == nil {
 		t.Error("a pod that is not there")
 	}
-	silent := agentAt(t, func(ctx context.Context, _ []string, in io.Reader, _, _ io.Writer) int {
+	silent := agentAt(t, func(_ context.Context, _ []string, in io.Reader, _, _ io.Writer) int {
 		_, _ = io.Copy(io.Discard, in)
 		return 0
 	})

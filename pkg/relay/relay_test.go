@@ -52,7 +52,7 @@ func dialer(address string) func(context.Context) (net.Conn, *relay.Failure) {
 }
 
 // start runs the far end over a pipe and returns the near one.
-func start(t *testing.T, ctx context.Context, address string) (net.Conn, <-chan error) {
+func start(ctx context.Context, t *testing.T, address string) (net.Conn, <-chan error) {
 	t.Helper()
 	near, far := net.Pipe()
 	t.Cleanup(func() { near.Close() })
@@ -76,7 +76,7 @@ func wait(t *testing.T, ended <-chan error) error {
 }
 
 func TestBytesPassBothWays(t *testing.T) {
-	near, ended := start(t, t.Context(), echo(t))
+	near, ended := start(t.Context(), t, echo(t))
 	if err := relay.Open(near); err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestBytesPassBothWays(t *testing.T) {
 }
 
 func TestEndsWithTheNearEnd(t *testing.T) {
-	near, ended := start(t, t.Context(), echo(t))
+	near, ended := start(t.Context(), t, echo(t))
 	if err := relay.Open(near); err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestEndsWithTheNearEnd(t *testing.T) {
 
 func TestEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	near, ended := start(t, ctx, echo(t))
+	near, ended := start(ctx, t, echo(t))
 	if err := relay.Open(near); err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestEndsWithItsContext(t *testing.T) {
 }
 
 func TestFailureIsReported(t *testing.T) {
-	near, ended := start(t, t.Context(), "127.0.0.1:1")
+	near, ended := start(t.Context(), t, "127.0.0.1:1")
 	var failure *relay.Failure
 	if err := relay.Open(near); !errors.As(err, &failure) || failure.TroubleKind() != "Refused" || failure.Error() != "nothing there" {
 		t.Errorf("near end: %v", err)

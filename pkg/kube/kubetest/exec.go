@@ -53,7 +53,7 @@ func Exec(command Command) http.Handler {
 		if err != nil {
 			return // the client has its answer
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }() // the command is over
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		code := command(ctx, r.URL.Query()["command"], streams[stdin], streams[stdout], streams[stderr])
