@@ -62,6 +62,8 @@ func zoneAddress(index, zone, replica int) string {
 func (l *lab) newEnvironment(ctx context.Context, db *database, index int, own bool, flags ...string) (*environment, error) {
 	e := &environment{lab: l, db: db, index: index, id: fmt.Sprintf("bench-%d-%s", index, rand.Text()[:6]), flags: flags}
 	want := bootstrap.Want{Environment: e.id, Zones: []zone.Zone{{Name: zoneNames[0]}, {Name: zoneNames[1]}}}
+	l.bootstrap.Lock() // the environments share users: a bootstrap that finds another one at them starts again
+	defer l.bootstrap.Unlock()
 	if _, _, err := bootstrap.EnsureDatabase(ctx, db.admin, want, nil); err != nil {
 		return nil, err
 	}
@@ -110,6 +112,18 @@ func (e *environment) startGateways(ctx context.Context, z int) error {
 		}
 	}
 	return nil
+}
+
+// end ends the environment's gateways: the next subject's database knows their users too.
+func (e *environment) end() {
+	for _, z := range e.zones {
+		for _, r := range z.replicas {
+			if r.process != nil {
+				r.kill()
+			}
+			r.client.close()
+		}
+	}
 }
 
 // state asks a replica what it is doing, and whether load balancers may choose it.

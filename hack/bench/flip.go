@@ -55,6 +55,7 @@ func (l *lab) measureFlips(ctx context.Context, spec flipSpec) (*flipResult, err
 	if err != nil {
 		return nil, err
 	}
+	defer e.end()
 	for z := range e.zones {
 		if err := e.startGateways(ctx, z); err != nil {
 			return nil, err

@@ -113,10 +113,10 @@ type switcher struct {
 func (s *switcher) run(ctx context.Context, db *database, times int, tell func(move)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer s.end()
 	if err := s.start(ctx, db); err != nil {
 		return err
 	}
-	defer s.end()
 	for range times {
 		if err := s.env.settle(ctx, s.holder, s.kind == planned); err != nil {
 			return err
@@ -186,15 +186,12 @@ func (s *switcher) end() {
 	if s.record != nil {
 		s.record.close()
 	}
-	for _, z := range s.env.zones {
-		for _, r := range z.replicas {
-			r.kill()
-			r.client.close()
-		}
+	if s.env != nil {
+		s.env.end()
 	}
 }
 
-// before is how long both zones are polled before the cause, and after after the new zone opened.
+// before is how long both zones are polled before the cause, once the old one was seen open, and after after the new one opened.
 const (
 	before   = 100 * time.Millisecond
 	after    = 200 * time.Millisecond
@@ -206,6 +203,13 @@ func (s *switcher) move(ctx context.Context) (move, error) {
 	from, to := s.env.zones[s.holder], s.env.zones[1-s.holder]
 	watch := newWatch(ctx, from, to)
 	defer watch.end()
+	select {
+	case <-watch.first:
+	case <-time.After(moveTime):
+		return move{}, fmt.Errorf("zone %s was not seen open%s", from.name, s.env.explain(ctx))
+	case <-ctx.Done():
+		return move{}, ctx.Err()
+	}
 	if err := sleep(ctx, before); err != nil {
 		return move{}, err
 	}
@@ -259,16 +263,17 @@ type watch struct {
 	began    time.Time
 	from, to []failover.Sample
 	late     time.Duration
-	opened   chan struct{} // closed at the first 2xx of the new zone
+	first    chan struct{} // closed at the first 2xx of the old zone
+	opened   chan struct{} // closed at the first 2xx of the new one
 	end      func()
 	mu       sync.Mutex
 }
 
 func newWatch(ctx context.Context, from, to *zoneRun) *watch {
 	ctx, cancel := context.WithCancel(ctx)
-	w := &watch{began: time.Now(), opened: make(chan struct{})}
+	w := &watch{began: time.Now(), first: make(chan struct{}), opened: make(chan struct{})}
 	var wg sync.WaitGroup
-	open := sync.OnceFunc(func() { close(w.opened) })
+	first, open := sync.OnceFunc(func() { close(w.first) }), sync.OnceFunc(func() { close(w.opened) })
 	poll := func(r *replica, into *[]failover.Sample, seen func(failover.Sample)) {
 		wg.Go(func() {
 			samples, late := r.client.watch(ctx, w.began, seen)
@@ -278,7 +283,11 @@ func newWatch(ctx context.Context, from, to *zoneRun) *watch {
 		})
 	}
 	for _, r := range from.replicas {
-		poll(r, &w.from, func(failover.Sample) {})
+		poll(r, &w.from, func(s failover.Sample) {
+			if s.Open {
+				first()
+			}
+		})
 	}
 	for _, r := range to.replicas {
 		poll(r, &w.to, func(s failover.Sample) {

@@ -45,6 +45,7 @@ func (l *lab) measureIdle(ctx context.Context, spec idleSpec) (*idleResult, erro
 	if err != nil {
 		return nil, err
 	}
+	defer e.end()
 	for z := range e.zones {
 		if err := e.startGateways(ctx, z); err != nil {
 			return nil, err

@@ -34,6 +34,8 @@ type lab struct {
 	authority *mongotest.Authority
 	say       func(format string, args ...any)
 
+	bootstrap sync.Mutex // one at a time
+
 	mu    sync.Mutex
 	procs []*process
 }
