@@ -361,6 +361,40 @@ func TestAdmin(t *testing.T) {
 	}
 }
 
+// TestAdminByPassword: made by somebody who logs in with a password, which may be wrong.
+func TestAdminByPassword(t *testing.T) {
+	for _, dialect := range []mongotest.Dialect{mongotest.Dialect40, mongotest.Dialect44} {
+		t.Run(string(dialect), func(t *testing.T) {
+			server := mongotest.Start(t, mongotest.Options{NoAdmin: true, Config: mongotest.Config{Dialect: dialect}})
+			server.CreatePasswordUser("dba", "pass word", mongotest.Role("root", "admin"))
+			w := &world{t: t, server: server}
+			cert := server.Certificate(server.Admin())
+			login := func(password string) (bool, error) {
+				c, err := mongo.Connect(t.Context(), mongo.Options{
+					URI: server.URI(), CA: server.TrustPEM(), Certificate: func() (*tls.Certificate, error) { return &cert, nil },
+					Login: &mongo.Login{User: "dba", Password: password, Database: "admin"},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = c.Close(context.WithoutCancel(t.Context())) }()
+				return bootstrap.EnsureAdmin(t.Context(), c)
+			}
+			if made, err := login("wrong"); made || !mongo.NoUser(err) {
+				t.Errorf("a wrong password: made %v, %v", made, err)
+			}
+			for _, want := range []bool{true, false} {
+				if made, err := login("pass word"); err != nil || made != want {
+					t.Errorf("made %v, %v; want %v", made, err, want)
+				}
+			}
+			if _, err := w.connect(nil).Inventory(t.Context(), "x"); err != nil {
+				t.Errorf("as the new administrator: %v", err)
+			}
+		})
+	}
+}
+
 // TestMembershipTrap: users that the cluster would take for its own members are refused before anything is written.
 func TestMembershipTrap(t *testing.T) {
 	for member, admin := range map[string]bool{"CN=r,O=system,OU=root": false, "CN=r,OU=users,O=mongodb": true} {

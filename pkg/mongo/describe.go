@@ -157,6 +157,21 @@ func (c *Client) describeShards(ctx context.Context, d *Description) error {
 	return err
 }
 
+// state is the member's role in one word.
+func (m monitored) state() string {
+	switch {
+	case !m.OK:
+		return Down
+	case m.IsMaster:
+		return Primary
+	case m.Hidden:
+		return Hidden
+	case m.Secondary:
+		return Secondary
+	}
+	return Other
+}
+
 // memberStates is what the router's monitors see, by replica set and host.
 func (c *Client) memberStates(ctx context.Context) (map[string]map[string]string, error) {
 	sets, err := c.monitors(ctx)
@@ -167,18 +182,7 @@ func (c *Client) memberStates(ctx context.Context) (map[string]map[string]string
 	for set, members := range sets {
 		states[set] = map[string]string{}
 		for _, m := range members {
-			state := Other
-			switch {
-			case !m.OK:
-				state = Down
-			case m.IsMaster:
-				state = Primary
-			case m.Hidden:
-				state = Hidden
-			case m.Secondary:
-				state = Secondary
-			}
-			states[set][m.Addr] = state
+			states[set][m.Addr] = m.state()
 		}
 	}
 	return states, nil

@@ -13,7 +13,7 @@ func handshakeCommands() []*command {
 		{name: "hello", run: runHello, open: true, handshake: true},
 		{name: "authenticate", run: runAuthenticate, open: true, handshake: true},
 		{name: "saslStart", run: runSASLStart, open: true, handshake: true},
-		{name: "saslContinue", run: runSASLStart, open: true, handshake: true},
+		{name: "saslContinue", run: runSASLContinue, open: true, handshake: true},
 		{name: "logout", run: runLogout, open: true, handshake: true},
 	}
 }
@@ -43,6 +43,7 @@ func (s *Standin) greeting(r *request, primaryField string) bson.D {
 		d = append(d, bson.E{Key: "connectionId", Value: r.conn.id})
 	}
 	d = append(d, bson.E{Key: "maxWireVersion", Value: s.wire}, bson.E{Key: "minWireVersion", Value: int32(0)})
+	d = append(d, s.supportedMechs(r)...)
 	if s.since(Dialect44) {
 		if r.flag("helloOk") {
 			d = append(d, bson.E{Key: "helloOk", Value: true})
@@ -147,11 +148,6 @@ func (s *Standin) userNotFound(user, db string) error {
 		return errf(codeUserNotFound, `User "%s@%s" not found`, user, db)
 	}
 	return errf(codeUserNotFound, "Could not find user %s@%s", user, db)
-}
-
-func runSASLStart(_ *Standin, r *request) (bson.D, error) {
-	mech, _ := r.get("mechanism").(string)
-	return nil, errf(codeBadValue, "Unsupported mechanism %s", mech)
 }
 
 func runLogout(_ *Standin, r *request) (bson.D, error) {

@@ -154,7 +154,11 @@ func runCreateUser(s *Standin, r *request) (bson.D, error) {
 		}
 		return nil, errf(codeDuplicateKey, `User "%s@%s" already exists`, name, r.db)
 	}
-	// A password is never kept: SCRAM is refused, so such a user only exists.
+	if password, ok := r.get("pwd").(string); ok {
+		if err := s.setPassword(r.db, name, password); err != nil {
+			return nil, err
+		}
+	}
 	doc := bson.D{{Key: "_id", Value: userKey(r.db, name)}, {Key: "userId", Value: newUUID()}, {Key: "user", Value: name},
 		{Key: "db", Value: r.db}, {Key: "credentials", Value: bson.D{{Key: "external", Value: r.db == externalDB}}}}
 	if custom, ok := r.get("customData").(bson.D); ok {

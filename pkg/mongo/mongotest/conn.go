@@ -44,6 +44,7 @@ type conn struct {
 	// user is who logged in, and userDB of which database; empty before.
 	user   string
 	userDB string
+	scram  *scramLogin // under way
 }
 
 func (c *conn) serve() {

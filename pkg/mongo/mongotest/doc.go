@@ -15,7 +15,7 @@
 //
 // It does not implement: multi-document transactions, aggregation beyond
 // $match/$sort/$skip/$limit/$group/$count/$project, pipeline updates, change
-// streams, SCRAM, regular expressions, collation, real sharding (the shards
+// streams, SCRAM-SHA-1, regular expressions, collation, real sharding (the shards
 // are names; the documents are in one store) or durability beyond a snapshot
 // file.
 //

@@ -95,12 +95,13 @@ type Standin struct {
 	log      *slog.Logger
 	started  time.Time
 
-	mu       sync.Mutex // guards store, cursors, sessions, replay and the routers' users
-	store    *store
-	cursors  *cursors
-	sessions *sessionTable
-	replay   *replayTable
-	now      func() time.Time // the clock of sessions and caches
+	mu        sync.Mutex // guards store, passwords, cursors, sessions, replay and the routers' users
+	store     *store
+	passwords passwords
+	cursors   *cursors
+	sessions  *sessionTable
+	replay    *replayTable
+	now       func() time.Time // the clock of sessions and caches
 	// processID and counters of replies.
 	processID primitive.ObjectID
 	requestID atomic.Int32
@@ -180,7 +181,7 @@ func New(ctx context.Context, cfg Config) (*Standin, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	s := &Standin{cfg: cfg, clients: clients, version: d.version, wire: d.wire, members: memberKey(subject), log: log, started: time.Now(),
-		store: newStore(), cursors: newCursors(), sessions: newSessionTable(time.Now()), replay: newReplayTable(), now: time.Now, faults: newFaults(),
+		store: newStore(), passwords: passwords{}, cursors: newCursors(), sessions: newSessionTable(time.Now()), replay: newReplayTable(), now: time.Now, faults: newFaults(),
 		processID: primitive.NewObjectID(), conns: map[*conn]struct{}{}, room: semaphore.NewWeighted(messageRoom)}
 	s.commands = commandTable()
 	s.fresh.Store(cfg.Fresh)

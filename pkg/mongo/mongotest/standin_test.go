@@ -99,7 +99,7 @@ func TestRefused(t *testing.T) {
 	r.fails(238, "stand-in", "d", cmd("find", "x", field("filter", bson.D{field("a", primitive.Regex{Pattern: "a"})})))
 	r.fails(2, "unknown operator: $foo", "d", cmd("find", "x", field("filter", bson.D{field("a", bson.D{field("$foo", 1)})})))
 	r.fails(9, "Unrecognized field 'nosuch'", "d", cmd("find", "x", field("nosuch", 1)))
-	r.fails(2, "", "$external", cmd("saslStart", 1, field("mechanism", "SCRAM-SHA-256")))
+	r.fails(2, "", "$external", cmd("saslStart", 1, field("mechanism", "SCRAM-SHA-1")))
 	r.fails(238, "stand-in", "d", cmd("aggregate", "x", field("pipeline", bson.A{bson.D{field("$lookup", bson.D{})}}), field("cursor", bson.D{})))
 	r.fails(13, "may only be run against the admin database", "d", cmd("listShards", 1))
 	if m := r.ok("d", cmd("insert", "x", field("documents", bson.A{bson.D{}}), field("writeConcern", bson.D{field("w", "nosuch")}))); m["writeConcernError"].(bson.M)["code"] != int32(79) {
