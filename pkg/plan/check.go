@@ -44,6 +44,10 @@ func Check(wanted []Wanted, count int, withoutJob bool) error {
 			problems = append(problems, hint.New(fmt.Sprintf("zone %s has an in-cluster mongodb-shard: each zone would have a lease of its own, and two would serve", w.Zone.Name),
 				"kubectl aporeto value set enabled false mongodb-shard override; kubectl aporeto value set global.database.mongo.host HOST:27017,HOST:27017"))
 		}
+		if count == 1 && w.ShardDatabase() != nil && w.Hosts() != "" && !strings.Contains(w.Hosts(), "mongodb-shard-router") {
+			problems = append(problems, hint.New(fmt.Sprintf("zone %s has an in-cluster mongodb-shard, and global.database.mongo.host names other routers: %s", w.Zone.Name, w.Hosts()),
+				"kubectl aporeto value set enabled false mongodb-shard override; or kubectl aporeto value unset global.database.mongo.host"))
+		}
 		if w.Hosts() == "" {
 			problems = append(problems, hint.New(fmt.Sprintf("zone %s knows no MongoDB", w.Zone.Name), "kubectl aporeto value set global.database.mongo.host HOST:27017,HOST:27017"))
 		}

@@ -83,6 +83,9 @@ func TestCheck(t *testing.T) {
 	shard := func(w *Wanted) {
 		w.ControlPlane = map[string]any{"global": w.ControlPlane["global"], "mongodb-shard": map[string]any{"enabled": true}}
 	}
+	own := func(w *Wanted) {
+		w.ControlPlane["global"] = map[string]any{"database": map[string]any{"mongo": map[string]any{"host": w.ShardDatabase()[3].ClientHosts()}}}
+	}
 	silent := func(w *Wanted) { w.AutoMaintenance = nil }
 	for name, tc := range map[string]struct {
 		wanted     []Wanted
@@ -97,7 +100,8 @@ func TestCheck(t *testing.T) {
 		"said so":               {wanted: []Wanted{with(good("a"), silent)}, count: 2, withoutJob: true},
 		"a single zone":         {wanted: []Wanted{with(good("a"), silent)}, count: 1},
 		"shard in two zones":    {wanted: []Wanted{with(good("a"), shard), good("b")}, count: 2, problems: []string{"zone a has an in-cluster mongodb-shard"}, hints: []string{"value set enabled false mongodb-shard override"}},
-		"shard in a single one": {wanted: []Wanted{with(good("a"), shard)}, count: 1},
+		"shard in a single one": {wanted: []Wanted{with(good("a"), func(w *Wanted) { shard(w); own(w) })}, count: 1},
+		"shard beside others":   {wanted: []Wanted{with(good("a"), shard)}, count: 1, problems: []string{"global.database.mongo.host names other routers: m:27017"}, hints: []string{"value set enabled false mongodb-shard override"}},
 		"all at once": {wanted: []Wanted{with(good("a"), func(w *Wanted) { w.ControlPlane, w.AutoMaintenance = nil, nil })}, count: 2,
 			problems: []string{"2 reasons", "endpoint is set for a", "zone a knows no MongoDB"}, hints: []string{"--auto-maintenance", "value set global.database.mongo.host"}},
 	} {

@@ -16,6 +16,9 @@ func single(b *bench, with *bool) {
 	b.Values = func() ([]plan.Wanted, error) {
 		wanted, err := values()
 		wanted[0].ControlPlane["mongodb-shard"] = map[string]any{"enabled": *with}
+		if *with {
+			wanted[0].ControlPlane["global"] = map[string]any{"database": map[string]any{"mongo": map[string]any{"host": wanted[0].ShardDatabase()[3].ClientHosts()}}}
+		}
 		return wanted, err
 	}
 }
