@@ -50,7 +50,7 @@ removed when the shell ends. --print prints a command that does the same by hand
 			return o.run(cmd.Context(), args)
 		},
 	}
-	o.mongo.add(f, cmd)
+	// No --via: the traffic would have to go through this program, which is no longer there.
 	cmd.Flags().StringVar(&o.with, "with", "", "the shell, `mongosh|mongo`, or a path to one (default: the first of them on PATH)")
 	cmd.Flags().BoolVar(&o.print, "print", false, "print the command instead")
 	return cmd
