@@ -67,14 +67,14 @@ func (c *Client) forward(pod string, port int) (net.Conn, error) {
 	headers.Set(corev1.PortForwardRequestIDHeader, "0")
 	refusals, err := stream.CreateStream(headers)
 	if err != nil {
-		stream.Close()
+		_ = stream.Close()
 		return nil, err
 	}
 	_ = refusals.Close() // nothing is written to it
 	headers.Set(corev1.StreamType, corev1.StreamTypeData)
 	data, err := stream.CreateStream(headers)
 	if err != nil {
-		stream.Close()
+		_ = stream.Close()
 		return nil, err
 	}
 	near, far := net.Pipe() // which has the deadlines that a stream lacks
@@ -91,11 +91,11 @@ func (c *Client) forward(pod string, port int) (net.Conn, error) {
 		case <-time.After(refusalTime):
 		}
 		far.Close()
-		stream.Close()
+		_ = stream.Close()
 	}()
 	go func() {
 		_, _ = io.Copy(data, far)
-		stream.Close()
+		_ = stream.Close()
 	}()
 	return conn, nil
 }
