@@ -165,7 +165,7 @@ func gapsTables(g *gapsResult) []*table {
 		}
 	}
 	t.Notes = append(t.Notes,
-		fmt.Sprintf("Order of closing and opening over all %d switches: proven %d (the old zone was seen to refuse before the new one answered), consistent %d (a crashed zone refuses nothing), violated %d.",
+		fmt.Sprintf("Order of closing and opening over all %d switches: proven %d (the old zone was seen to refuse before the new one answered), consistent %d (a crashed zone refuses nothing, or the refusal fell between two polls), violated %d.",
 			n, proofs[failover.Proven], proofs[failover.Consistent], proofs[failover.Violated]),
 		fmt.Sprintf("The bench's own polls were late by at most %.0f ms in the median switch, %.0f ms in the worst; %.0f %% of the CPU time was in use.", 1e3*median(late), 1e3*spreadOf(late).Max, 100*g.Busy))
 	for _, e := range g.Errors {
