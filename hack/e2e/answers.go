@@ -149,12 +149,12 @@ func spans(beats []beat) []span {
 	return all
 }
 
-// overlaps returns the pairs of runs that were alive at the same time.
+// overlaps returns the pairs of runs that were alive at the same time in two zones. In one zone a rolling update has two for a moment.
 func overlaps(runs []span) [][2]span {
 	var pairs [][2]span
 	for i, a := range runs {
 		for _, b := range runs[i+1:] {
-			if b.first <= a.last {
+			if b.zone != a.zone && b.first <= a.last {
 				pairs = append(pairs, [2]span{a, b})
 			}
 		}

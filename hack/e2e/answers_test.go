@@ -143,6 +143,9 @@ func TestSpans(t *testing.T) {
 	if got := overlaps(spans(append(beats, beat{"a", "1", 35}))); len(got) != 1 || got[0][0].run != "1" || got[0][1].run != "2" {
 		t.Errorf("a beat in the other's time: %v", got)
 	}
+	if got := overlaps(spans(append(beats, beat{"a", "3", 15}))); got != nil {
+		t.Errorf("a rolling update of one zone: %v", got)
+	}
 	if got := spans(beats); len(got) != 2 || got[0] != (span{"a", "1", 10, 20, 2}) {
 		t.Errorf("spans %v", got)
 	}

@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +45,8 @@ func (p path) zones(from, to string) []string {
 
 // What clients may have to wait for, at most.
 const (
-	nothing  = 5 * time.Second // but what a busy machine does
+	nothing  = 15 * time.Second // but what a busy machine does to clients of one kind
+	hiccup   = 5 * time.Second  // the same, to clients of all kinds at once: what a gate that closed would do
 	planned  = 20 * time.Second
 	takeover = 2 * time.Minute // a dead holder's lease, the wait, the record's probes
 )
@@ -237,9 +240,7 @@ func (l *lab) steady(t *testing.T, zone string, d time.Duration) {
 			t.Fatalf("%s answered %d to %s while %s had to serve on", a.zone, a.code, a.kind, zone)
 		}
 	}
-	for kind, gap := range outages(log, from, l.check.now()) {
-		if gap > nothing {
-			t.Errorf("%s, which had to serve on, did not for %v to %s", zone, gap, kind)
-		}
+	if gap := slices.Min(slices.Collect(maps.Values(outages(log, from, l.check.now())))); gap > hiccup {
+		t.Errorf("%s, which had to serve on, did not for %v", zone, gap)
 	}
 }
