@@ -51,16 +51,20 @@ func Serve(ctx context.Context, dial func(context.Context) (net.Conn, *Failure),
 		return failure
 	}
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	ended := make(chan error, 2)
+	sent := make(chan error, 1)
 	go func() { // may outlive this function by one read of in, which nothing can end
 		_, err := io.Copy(conn, in)
-		ended <- err
+		sent <- err
+		_ = conn.Close() // which ends the other direction, too
 	}()
-	go func() {
-		_, err := io.Copy(out, conn)
-		ended <- err
-	}()
-	if err = <-ended; errors.Is(err, net.ErrClosed) {
+	// Not beside it: nothing is written to out after this function has returned.
+	_, err = io.Copy(out, conn)
+	select {
+	case first := <-sent:
+		err = first
+	default:
+	}
+	if errors.Is(err, net.ErrClosed) {
 		err = nil
 	}
 	return err
