@@ -34,7 +34,7 @@ test: lint unit simulation charts e2e ## Everything that CI runs
 .PHONY: unit
 unit: ## Unit and CLI tests, with the race detector
 	hack/need.sh gcc nginx=nginx-light openssl
-	CGO_ENABLED=1 $(GOTESTSUM) -race -timeout 20m ./...
+	CGO_ENABLED=1 $(GOTESTSUM) -race -timeout 40m ./...
 
 .PHONY: simulation
 simulation: ## The failover protocol: 10,000 schedules of ten simulated minutes, with every kind of trouble

@@ -2,12 +2,14 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -87,7 +89,10 @@ func (c *Client) forward(pod string, port int) (net.Conn, error) {
 	go func() {
 		_, _ = io.Copy(far, data) // its end is the connection's
 		select {
-		case conn.refusal = <-refused:
+		case why := <-refused:
+			if why != "" {
+				conn.refusal.Store(&why)
+			}
 		case <-time.After(refusalTime):
 		}
 		far.Close()
@@ -108,14 +113,45 @@ const (
 // forwarded is a connection whose far end may have failed to come about.
 type forwarded struct {
 	net.Conn
-	refusal string // the kubelet's reason; set before the pipe's other end is closed
+	refusal atomic.Pointer[string] // the kubelet's reason; set before the pipe's other end is closed
 }
 
 // Read names the kubelet's reason where that, and not the peer, ended the connection.
 func (f *forwarded) Read(p []byte) (int, error) {
 	n, err := f.Conn.Read(p)
-	if err == io.EOF && f.refusal != "" { //nolint:errorlint // net.Pipe's own
-		err = fmt.Errorf("the pod's node: %s", f.refusal)
+	return n, f.explain(err)
+}
+
+// Write does the same: a TLS client writes first.
+func (f *forwarded) Write(p []byte) (int, error) {
+	n, err := f.Conn.Write(p)
+	return n, f.explain(err)
+}
+
+func (f *forwarded) explain(err error) error {
+	why := f.refusal.Load()
+	if why == nil || !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrClosedPipe) {
+		return err
 	}
-	return n, err
+	return fmt.Errorf("the pod's node: %s", *why)
+}
+
+// SetDeadline and its like say nothing of a connection that has ended: the next read or write says why.
+func (f *forwarded) SetDeadline(t time.Time) error { return unlessEnded(f.Conn.SetDeadline(t)) }
+
+// SetReadDeadline is as SetDeadline.
+func (f *forwarded) SetReadDeadline(t time.Time) error {
+	return unlessEnded(f.Conn.SetReadDeadline(t))
+}
+
+// SetWriteDeadline is as SetDeadline.
+func (f *forwarded) SetWriteDeadline(t time.Time) error {
+	return unlessEnded(f.Conn.SetWriteDeadline(t))
+}
+
+func unlessEnded(err error) error {
+	if errors.Is(err, io.ErrClosedPipe) {
+		return nil
+	}
+	return err
 }

@@ -101,6 +101,12 @@ func TestDialPodFailures(t *testing.T) {
 	if _, err := conn.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("nobody listens: %v", err)
 	}
+	if _, err := conn.Write([]byte("hello")); err == nil || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("nobody listens, and it is written to: %v", err)
+	}
+	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+		t.Errorf("a deadline for what has ended: %v", err)
+	}
 	if _, err := c.DialPod(t.Context(), "other", 27017); err == nil || !strings.Contains(err.Error(), "forward port 27017 of pod other") {
 		t.Errorf("no such pod: %v", err)
 	}
