@@ -117,7 +117,7 @@ func agentRoles() []mongo.CustomRole {
 		{Name: gatewayRole, Privileges: []mongo.Privilege{
 			{Collection: "journal", Actions: []string{"find", "insert"}},
 			{Collection: "lease", Actions: []string{"find", "update"}},
-			{Collection: "zones", Actions: []string{"find", "insert", "update"}},
+			{Collection: "zones", Actions: []string{"find"}}, // intents are the job's: docs/adr/gateway-health-is-asked.md
 		}},
 		{Name: maintenanceRole, Privileges: []mongo.Privilege{
 			{Collection: "journal", Actions: []string{"find", "insert"}},

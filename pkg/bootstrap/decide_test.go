@@ -48,7 +48,7 @@ func TestDecide(t *testing.T) {
 		{name: "nothing is there", want: Want{Environment: "me", Zones: []zone.Zone{{Name: "West"}}}, change: func(i *mongo.Inventory) {
 			*i = mongo.Inventory{Shards: []mongo.Shard{{Name: "data"}, {Name: "reports"}}}
 		},
-			steps: "create role aporetoGateway@aporeto_ha (journal:find+insert lease:find+update zones:find+insert+update)\n" +
+			steps: "create role aporetoGateway@aporeto_ha (journal:find+insert lease:find+update zones:find)\n" +
 				"create role aporetoMaintenance@aporeto_ha (journal:find+insert lease:find zones:find+insert+update)\n" +
 				"create user CN=gateway-west,OU=root,O=system (+aporetoGateway@aporeto_ha)\n" +
 				"create user CN=maintenance-west,OU=root,O=system (+aporetoMaintenance@aporeto_ha)\n" +
@@ -80,7 +80,7 @@ func TestDecide(t *testing.T) {
 		{name: "gone, shared, pruned", want: prune, change: func(i *mongo.Inventory) { i.Users = append(i.Users, user("CN=zack", nil, "me", "other")) },
 			steps: "release user CN=zack (it is environment other's too)"},
 		{name: "a role says something else", want: me, change: func(i *mongo.Inventory) { i.Roles = slices.Clone(i.Roles); i.Roles[0].Privileges = nil },
-			steps: "update role aporetoGateway@aporeto_ha (journal:find+insert lease:find+update zones:find+insert+update)"},
+			steps: "update role aporetoGateway@aporeto_ha (journal:find+insert lease:find+update zones:find)"},
 		{name: "a role inherits", want: me, change: func(i *mongo.Inventory) {
 			i.Roles = slices.Clone(i.Roles)
 			i.Roles[1].Inherits = []mongo.Role{{Role: "root", DB: "admin"}}

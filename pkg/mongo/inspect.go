@@ -217,7 +217,7 @@ func (n *node) try(ctx context.Context, r *mongocheck.Router, environment string
 		{Key: "limit", Value: 1}, {Key: "singleBatch", Value: true}, {Key: "readConcern", Value: bson.D{{Key: "level", Value: "linearizable"}}}, limit}, nil))
 	start = time.Now()
 	nobody := bson.D{{Key: "q", Value: bson.D{{Key: "_id", Value: environment + "/mongo check"}}}, {Key: "u", Value: bson.D{{Key: "$set", Value: bson.D{{Key: "seen", Value: true}}}}}}
-	r.Write = answer(start, n.run(ctx, Database, bson.D{{Key: "update", Value: zonesCollection}, {Key: "updates", Value: bson.A{nobody}},
+	r.Write = answer(start, n.run(ctx, Database, bson.D{{Key: "update", Value: leaseCollection}, {Key: "updates", Value: bson.A{nobody}},
 		{Key: "writeConcern", Value: bson.D{{Key: "w", Value: "majority"}, {Key: "wtimeout", Value: inspectTime.Milliseconds()}}}, limit}, nil))
 }
 
