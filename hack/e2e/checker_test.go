@@ -118,14 +118,20 @@ type watch struct {
 func (l *lab) begin(t *testing.T) *watch {
 	t.Helper()
 	w := &watch{lab: l, from: l.check.now(), epoch: l.lease(t).Epoch}
+	l.allServed(t, w.from)
+	return w
+}
+
+// allServed waits until every kind of client was served by some zone, by a request that it began after a time.
+func (l *lab) allServed(t *testing.T, from time.Duration) {
+	t.Helper()
 	await(t, answerTime+10*time.Second, "every kind of client has an answer of some zone", func() bool {
 		kinds := map[string]bool{}
-		for _, a := range l.check.since(w.from) {
+		for _, a := range l.check.since(from) {
 			kinds[a.kind] = kinds[a.kind] || a.served()
 		}
 		return len(kinds) == len(pauses) && !slices.Contains(slices.Collect(maps.Values(kinds)), false)
 	})
-	return w
 }
 
 // seen is what the checker saw in one part of the story.
@@ -136,9 +142,11 @@ type seen struct {
 }
 
 // end judges a part: no more changes than epochs, so never two zones at once; every acknowledged write is in the database; the zones
-// served in the order that is due, if any is; no gap above the limit.
+// served in the order that is due, if any is; no gap above the limit. A part ends when its own question was answered: the checker's clients
+// come a moment later, and only their answers count.
 func (w *watch) end(t *testing.T, what string, limit time.Duration, zones ...string) {
 	t.Helper()
+	w.lab.allServed(t, w.lab.check.now())
 	to := w.lab.check.now()
 	log, epoch := w.lab.check.since(w.from), w.lab.lease(t).Epoch
 	w.lab.judge(t, log, epoch-w.epoch)

@@ -32,14 +32,12 @@ type leaseDocument struct {
 }
 
 // lease reads the one lease of the database.
-func (l *lab) lease(t *testing.T) leaseDocument {
+func (l *lab) lease(t *testing.T) (doc leaseDocument) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), databaseTime)
-	defer cancel()
-	var doc leaseDocument
-	if err := l.admin(t).Database("aporeto_ha").Collection("lease").FindOne(ctx, bson.D{}).Decode(&doc); err != nil {
-		t.Fatal("read the lease:", err)
-	}
+	l.reading(t, "the lease", func(ctx context.Context, db *mongo.Client) error {
+		doc = leaseDocument{}
+		return db.Database("aporeto_ha").Collection("lease").FindOne(ctx, bson.D{}).Decode(&doc)
+	})
 	return doc
 }
 
@@ -53,16 +51,11 @@ type record struct {
 // records returns the zones' intents, by zone.
 func (l *lab) records(t *testing.T) map[string]record {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), databaseTime)
-	defer cancel()
-	cursor, err := l.admin(t).Database("aporeto_ha").Collection("zones").Find(ctx, bson.D{})
-	if err != nil {
-		t.Fatal("read the zones' records:", err)
-	}
 	var all []record
-	if err := cursor.All(ctx, &all); err != nil {
-		t.Fatal("read the zones' records:", err)
-	}
+	l.reading(t, "the zones' records", func(ctx context.Context, db *mongo.Client) error {
+		all = nil
+		return findAll(ctx, db.Database("aporeto_ha").Collection("zones"), &all)
+	})
 	byZone := map[string]record{}
 	for _, r := range all {
 		byZone[r.Zone] = r
@@ -73,23 +66,42 @@ func (l *lab) records(t *testing.T) map[string]record {
 // stored returns the ids of all entries of the ledger.
 func (l *lab) stored(t *testing.T) map[string]bool {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), databaseTime)
-	defer cancel()
-	cursor, err := l.admin(t).Database("ledger").Collection("entries").Find(ctx, bson.D{}, options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}))
-	if err != nil {
-		t.Fatal("read the entries:", err)
-	}
 	var found []struct {
 		ID primitive.ObjectID `bson:"_id"`
 	}
-	if err := cursor.All(ctx, &found); err != nil {
-		t.Fatal("read the entries:", err)
-	}
+	l.reading(t, "the entries", func(ctx context.Context, db *mongo.Client) error {
+		found = nil
+		return findAll(ctx, db.Database("ledger").Collection("entries"), &found, options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}))
+	})
 	ids := make(map[string]bool, len(found))
 	for _, f := range found {
 		ids[f.ID.Hex()] = true
 	}
 	return ids
+}
+
+func findAll(ctx context.Context, from *mongo.Collection, into any, how ...*options.FindOptions) error {
+	cursor, err := from.Find(ctx, bson.D{}, how...)
+	if err != nil {
+		return err
+	}
+	return cursor.All(ctx, into)
+}
+
+// reading reads of the database, again while that fails. After an outage the pool holds a dead connection to every router; the driver
+// tries a read only twice, which is one time too few.
+func (l *lab) reading(t *testing.T, what string, read func(context.Context, *mongo.Client) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), databaseTime)
+	defer cancel()
+	client := l.admin(t)
+	for err := read(ctx, client); err != nil; err = read(ctx, client) {
+		if ctx.Err() != nil {
+			t.Fatalf("read %s: %v", what, err)
+		}
+		t.Logf("read %s, once more: %v", what, err)
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 // admin connects to the database as the environment's admin, once.
