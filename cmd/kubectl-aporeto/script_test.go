@@ -7,11 +7,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo/mongotest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden parts of the scripts")
@@ -33,6 +36,10 @@ func TestMain(m *testing.M) {
 // which starts a stand-in of MongoDB with the certificates of the environment in the current folder (after pki init), and
 // puts its routers into $MONGODB as global.database.mongo.host wants them. With -cert the routers show another certificate.
 //
+//	at-most COMMANDS PROGRAM [ARGUMENT...]
+//
+// which runs a program that may send that database at most so many commands, the handshakes of connections included.
+//
 //	zone CONTEXT ZONE [ROUTERS]
 //
 // which is cluster for the zone ZONE with a pod of the gateway, in which aporeto-agent's commands can be run: it has that gateway's
@@ -47,9 +54,10 @@ func TestScripts(t *testing.T) {
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(home, ".config"))
 			env.Setenv("KUBECONFIG", filepath.Join(env.WorkDir, ".kubeconfig"))
 			env.Setenv("NO_COLOR", "1")
+			env.Values[standinKey{}] = &atomic.Pointer[mongotest.Standin]{}
 			return os.MkdirAll(home, 0o700)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"cluster": startCluster, "mongodb": startMongoDB, "zone": startZone},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"cluster": startCluster, "mongodb": startMongoDB, "at-most": atMost, "zone": startZone},
 	})
 }
 

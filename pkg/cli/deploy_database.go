@@ -49,7 +49,7 @@ func (s *shared) inCluster(ctx context.Context, w plan.Wanted, status func(strin
 		return err
 	}
 	db := &database{f: s.f, dir: s.want.dir, env: s.want.env, certificates: s.certificates, hosts: []string{routers.ClientHosts()}, dial: dial}
-	admin, err := db.connect(ctx, routers.ClientHosts(), true)
+	admin, err := db.nearest(ctx, routers.ClientHosts())
 	if err != nil {
 		return err
 	}

@@ -116,7 +116,8 @@ func (d *database) reach(ctx context.Context, host string) (*mongo.Client, error
 	return client, nil
 }
 
-// one returns a client of the first routers, after all that the zones name were found to lead to one database.
+// one returns a client of one of the first routers, after all that the zones name were found to lead to one database. The work must be one
+// that can be repeated, by the driver too.
 func (d *database) one(ctx context.Context) (*mongo.Client, error) {
 	clients := make([]*mongo.Client, 0, len(d.hosts))
 	closeFrom := func(n int) {
@@ -125,7 +126,7 @@ func (d *database) one(ctx context.Context) (*mongo.Client, error) {
 		}
 	}
 	for _, host := range d.hosts {
-		c, err := d.reach(ctx, host)
+		c, err := d.nearest(ctx, host)
 		if err != nil {
 			closeFrom(0)
 			return nil, err
@@ -138,4 +139,14 @@ func (d *database) one(ctx context.Context) (*mongo.Client, error) {
 	}
 	closeFrom(1)
 	return clients[0], nil
+}
+
+// nearest returns a client of the router of host that answers first.
+func (d *database) nearest(ctx context.Context, host string) (*mongo.Client, error) {
+	o, err := d.options(host)
+	if err != nil {
+		return nil, err
+	}
+	o.Retry = true
+	return mongo.Reach(ctx, o)
 }

@@ -78,9 +78,6 @@ func (a *adminFlags) ensure(ctx context.Context, db *database, dryRun bool) erro
 		return err
 	}
 	defer func() { _ = client.Close(context.WithoutCancel(ctx)) }() // what was written is acknowledged
-	if err := client.Probe(ctx); err != nil {
-		return err
-	}
 	made, err := bootstrap.EnsureAdmin(ctx, client)
 	switch {
 	case err != nil:
@@ -114,7 +111,7 @@ func (a *adminFlags) connect(ctx context.Context, db *database, host string) (*m
 		}
 		o.Certificate = func() (*tls.Certificate, error) { return pair, nil }
 	}
-	return mongo.Connect(ctx, o)
+	return mongo.Reach(ctx, o)
 }
 
 // certificate reads --login-cert. A key that needs no passphrase is not asked for one.

@@ -203,7 +203,7 @@ func orUnknown(text *string) string {
 func (d *database) any(ctx context.Context) (*mongo.Client, error) {
 	var failed []error
 	for _, host := range d.hosts {
-		client, err := d.reach(ctx, host)
+		client, err := d.nearest(ctx, host)
 		if err == nil {
 			return client, nil
 		}

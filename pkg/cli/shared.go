@@ -65,21 +65,13 @@ func (s *shared) pki(ctx context.Context) error {
 
 func (s *shared) database(ctx context.Context, hosts []string, services []plan.Service) error {
 	db := &database{f: s.f, dir: s.want.dir, env: s.want.env, certificates: s.certificates, hosts: hosts}
-	clients := make([]*mongo.Client, len(hosts))
-	for i, host := range hosts {
-		var err error
-		if clients[i], err = db.connect(ctx, host, true); err != nil {
-			return err
-		}
-		defer func() { _ = clients[i].Close(context.WithoutCancel(ctx)) }() // what was written is acknowledged; nothing is lost
-	}
-	if err := oneDatabase(ctx, hosts, clients); err != nil {
+	client, err := db.one(ctx)
+	if err != nil {
 		return err
 	}
-	for i, host := range hosts {
-		if err := s.bootstrap(ctx, clients[i], services); err != nil {
-			return databaseError(host, err)
-		}
+	defer func() { _ = client.Close(context.WithoutCancel(ctx)) }() // what was written is acknowledged; nothing is lost
+	if err := s.bootstrap(ctx, client, services); err != nil {
+		return databaseError(hosts[0], err)
 	}
 	return nil
 }
@@ -91,9 +83,6 @@ func oneDatabase(ctx context.Context, hosts []string, clients []*mongo.Client) e
 	}
 	first := ""
 	for i, client := range clients {
-		if err := client.Probe(ctx); err != nil {
-			return databaseError(hosts[i], err)
-		}
 		id, err := client.ClusterID(ctx)
 		if err != nil {
 			return databaseError(hosts[i], err)
@@ -115,9 +104,6 @@ func databaseError(host string, err error) error {
 
 // bootstrap makes what mongo bootstrap makes, and says what it would say. Users that nothing needs any more are never dropped here.
 func (s *shared) bootstrap(ctx context.Context, client *mongo.Client, services []plan.Service) error {
-	if err := client.Probe(ctx); err != nil {
-		return err
-	}
 	done, last, err := bootstrap.EnsureDatabase(ctx, client, wantOf(s.want.env, services), nil)
 	for _, step := range done {
 		s.progress.say("MongoDB: " + step.Done())

@@ -74,15 +74,26 @@ type Client struct {
 
 // Connect returns a client for o. It reaches nothing yet: the first operation does, and Probe tells beforehand why it could not.
 func Connect(ctx context.Context, o Options) (*Client, error) {
+	return o.connect(ctx, func(*options.ClientOptions) {})
+}
+
+// connect is Connect with what adjust makes of the driver's options.
+func (o Options) connect(ctx context.Context, adjust func(*options.ClientOptions)) (*Client, error) {
 	opts, config, err := o.driver()
 	if err != nil {
 		return nil, err
 	}
-	driver, err := mongo.Connect(ctx, opts)
-	if err != nil {
+	adjust(opts)
+	c := &Client{tls: config, hosts: opts.Hosts, dial: o.dialer()}
+	opts.TLSConfig = config.Clone()
+	opts.TLSConfig.VerifyConnection = func(state tls.ConnectionState) error {
+		c.sawMember(state.PeerCertificates)
+		return nil
+	}
+	if c.driver, err = mongo.Connect(ctx, opts); err != nil {
 		return nil, fmt.Errorf("connect to MongoDB %s: %w", strings.Join(opts.Hosts, ","), err)
 	}
-	return &Client{driver: driver, tls: config, hosts: opts.Hosts, dial: o.dialer()}, nil
+	return c, nil
 }
 
 // driver returns the driver's options, and the TLS configuration in them.

@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"sync"
 	"time"
@@ -35,7 +36,8 @@ func (c *Client) Probe(ctx context.Context) error {
 	return errors.Join(reasons...)
 }
 
-// Member is the subject of a router's certificate that Probe saw, "" before that. MongoDB takes clients that are too like it for members.
+// Member is the subject of the router's certificate that was seen last, "" before there was one. MongoDB takes clients that are too like it
+// for members.
 func (c *Client) Member() string {
 	if subject := c.members.Load(); subject != nil {
 		return *subject
@@ -43,14 +45,18 @@ func (c *Client) Member() string {
 	return ""
 }
 
+func (c *Client) sawMember(chain []*x509.Certificate) {
+	if len(chain) > 0 {
+		c.members.Store(new(mongocheck.Subject(chain[0])))
+	}
+}
+
 func (c *Client) probeRouter(ctx context.Context, host string) error {
 	if mongocheck.IsAtlas(host) {
 		return mongocheck.AtlasTrouble().Error(host)
 	}
 	n, hello, chain, troubles := dialNode(ctx, c.dial, c.tls, host, probeTime)
-	if len(chain) > 0 {
-		c.members.Store(new(mongocheck.Subject(chain[0])))
-	}
+	c.sawMember(chain)
 	if n == nil {
 		errs := make([]error, len(troubles))
 		for i, t := range troubles {
