@@ -5,6 +5,8 @@ package bootstrap
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"reflect"
 	"time"
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
@@ -37,16 +39,19 @@ func Survey(ctx context.Context, db *mongo.Client, want Want) (Plan, error) {
 	return want.decide(have)
 }
 
-// rounds bounds how often what was written is looked at again. Another bootstrap of the same environment settles within two; only one
-// that wants something else can go on for ever.
-const rounds = 5
+// rounds bounds how often what was written is looked at again. Bootstraps of the same environment settle within two, those of several
+// environments that share users and begin in the same moment within a few; only one that wants something else can go on for ever.
+const rounds = 12
 
 // EnsureDatabase makes the users of the services and of every zone's agents, their roles, the shard zones, and the environment's
 // documents. It looks, writes what differs, and looks again, until nothing does: so it may be killed anywhere and run again, and two at
 // once end in one state. before, when not nil, is shown every plan that writes something and may refuse it. done are the steps that were
 // made, also beside an error; the plan is the last one, with what is left and what was found.
 func EnsureDatabase(ctx context.Context, db *mongo.Client, want Want, before func(Plan) error) (done []Step, last Plan, err error) {
-	for range rounds {
+	for round := range rounds {
+		if err := stepAside(ctx, round); err != nil {
+			return done, last, err
+		}
 		if last, err = Survey(ctx, db, want); err != nil || len(last.Writes()) == 0 {
 			return done, last, err
 		}
@@ -69,6 +74,22 @@ func EnsureDatabase(ctx context.Context, db *mongo.Client, want Want, before fun
 		"another plugin with other values bootstraps the same environment: let it end, then repeat")
 }
 
+// stepAside waits from the third round on, ever longer and nobody knows how long: bootstraps that meet in one rhythm must lose it.
+func stepAside(ctx context.Context, round int) error {
+	if round < 2 {
+		return nil
+	}
+	most := min(25*time.Millisecond<<round, 2*time.Second)
+	timer := time.NewTimer(rand.N(most)) //nolint:gosec // a guess is no secret
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // recordTime bounds the write of one zone's record.
 const recordTime = 10 * time.Second
 
@@ -77,10 +98,8 @@ func (s Step) make(ctx context.Context, db *mongo.Client, environment string) (m
 	switch {
 	case s.Kind == UserKind && s.Action == Create:
 		return db.CreateUser(ctx, s.user)
-	case s.Kind == UserKind && s.Action == Drop:
-		return db.DropUser(ctx, s.Name)
 	case s.Kind == UserKind:
-		return db.UpdateUser(ctx, s.user)
+		return s.change(ctx, db)
 	case s.Kind == RoleKind && s.Action == Create:
 		return db.CreateRole(ctx, s.role)
 	case s.Kind == RoleKind:
@@ -94,6 +113,19 @@ func (s Step) make(ctx context.Context, db *mongo.Client, environment string) (m
 		return err == nil, err
 	}
 	return false, fmt.Errorf("unknown step %q", s)
+}
+
+// change updates or drops a user, if it still is as it was read: no command of MongoDB compares a user before it writes, and another
+// environment may have recorded it as its own meanwhile.
+func (s Step) change(ctx context.Context, db *mongo.Client) (made bool, err error) {
+	now, exists, err := db.User(ctx, s.Name)
+	if err != nil || !exists || !reflect.DeepEqual(now, s.found) {
+		return false, err
+	}
+	if s.Action == Drop {
+		return db.DropUser(ctx, s.Name)
+	}
+	return db.UpdateUser(ctx, s.user)
 }
 
 // EnsureAdmin makes the environment's administrator, through a connection that may. made is false where it was there. Where its roles

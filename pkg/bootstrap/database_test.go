@@ -169,6 +169,36 @@ func TestConcurrentBootstraps(t *testing.T) {
 	w.right()
 }
 
+// TestEnvironmentsAtOnce: environments that share their services' users record themselves in one list at the same moment, where the last one
+// to write undoes what the others wrote. All end well, and all are in the list.
+func TestEnvironmentsAtOnce(t *testing.T) {
+	server := mongotest.Target(t)
+	const environments = 8
+	worlds, errs := make([]*world, environments), make([]error, environments)
+	var wg sync.WaitGroup
+	for i := range worlds {
+		worlds[i] = newWorld(t, server)
+		worlds[i].Services = worlds[0].Services
+		client := worlds[i].connect(nil)
+		wg.Go(func() {
+			_, _, errs[i] = bootstrap.EnsureDatabase(t.Context(), client, worlds[i].Want, nil)
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	// One that was written over after its last look is told so by the next bootstrap, which has then nobody beside it.
+	for _, w := range worlds {
+		if _, _, err := bootstrap.EnsureDatabase(t.Context(), w.connect(nil), w.Want, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, w := range worlds {
+		w.right()
+	}
+}
+
 // TestNothingToDoIsCheap: 25 services and two zones that are right already cost no write, and 10 round trips with everything that the
 // driver sends by itself.
 func TestNothingToDoIsCheap(t *testing.T) {

@@ -108,9 +108,9 @@ func (p *Plan) roles(have []mongo.CustomRole) {
 }
 
 func (w Want) users(p *Plan, have []mongo.User) error {
-	byName, adopted := map[string]mongo.User{}, map[string]bool{}
+	asRead, byName, adopted := map[string]mongo.User{}, map[string]mongo.User{}, map[string]bool{}
 	for _, u := range have {
-		byName[u.Name] = u
+		asRead[u.Name], byName[u.Name] = u, u
 		if kept := w.withoutAdopted(u.Environments); len(kept) < len(u.Environments) {
 			u.Environments = kept
 			byName[u.Name], adopted[u.Name] = u, true
@@ -140,6 +140,11 @@ func (w Want) users(p *Plan, have []mongo.User) error {
 	for _, u := range have {
 		if u = byName[u.Name]; !wanted[u.Name] && (adopted[u.Name] || slices.Contains(u.Environments, w.Environment)) {
 			p.Steps = append(p.Steps, w.gone(u, adopted[u.Name]))
+		}
+	}
+	for i := range p.Steps {
+		if p.Steps[i].Kind == UserKind {
+			p.Steps[i].found = asRead[p.Steps[i].Name]
 		}
 	}
 	return nil

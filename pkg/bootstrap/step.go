@@ -39,7 +39,8 @@ type Step struct {
 	Name   string `json:"name"`
 	Detail string `json:"detail,omitempty"` // roles as +role@db and -role@db, or a word of explanation
 
-	user  mongo.User
+	user  mongo.User // as it shall be
+	found mongo.User // as it was read, where there was one
 	role  mongo.CustomRole
 	shard string
 }

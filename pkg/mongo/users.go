@@ -90,10 +90,24 @@ func (u User) customData() bson.D {
 	return data
 }
 
+// User returns a user of External. found is false where there is none of that name.
+func (c *Client) User(ctx context.Context, name string) (u User, found bool, err error) {
+	users, err := c.usersInfo(ctx, External, name)
+	if err != nil || len(users) == 0 {
+		return User{}, false, err
+	}
+	return users[0], true, nil
+}
+
 // usersOf returns every user of a database in one round trip.
 func (c *Client) usersOf(ctx context.Context, db string) ([]User, error) {
+	return c.usersInfo(ctx, db, 1)
+}
+
+// usersInfo returns the users of a database that which says: 1 for all, or a name.
+func (c *Client) usersInfo(ctx context.Context, db string, which any) ([]User, error) {
 	var reply struct{ Users []storedUser }
-	if err := c.run(ctx, db, bson.D{{Key: "usersInfo", Value: 1}}, &reply); err != nil {
+	if err := c.run(ctx, db, bson.D{{Key: "usersInfo", Value: which}}, &reply); err != nil {
 		return nil, fmt.Errorf("read the users of %s: %w", db, err)
 	}
 	users := make([]User, len(reply.Users))
