@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -96,9 +95,7 @@ func TestAuthz(t *testing.T) {
 func TestAuthzLooksAtTheDeadline(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, http.NotFoundHandler())
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	l.gate.follow(ctx, viewUntil(l.cfg.Clock().Add(300*time.Millisecond)))
+	l.gate.follow(viewUntil(l.cfg.Clock().Add(300 * time.Millisecond)))
 	if w := l.ask(t, "GET", "/authz"); w.Code != http.StatusOK {
 		t.Fatalf("open: %d", w.Code)
 	}

@@ -245,16 +245,12 @@ func (f *fencedWriter) serveDirect(d *direct, r *http.Request, route *Route) {
 		f.conn, _ = r.Context().Value(connKey{}).(net.Conn)
 	}
 	c := &call{}
-	stopCut := context.AfterFunc(f.passage.pass.Context(), func() { f.cut(c.end) }) //nolint:contextcheck // the opening's, not the request's, is what cuts
+	f.watch(c.end)
 	stopLeft := context.AfterFunc(r.Context(), c.end)
 	defer func() {
-		stopCut()
 		stopLeft()
 		c.end() // a connection that was not given back is of no more use
-		// A piece saw the deadline before the keeper cut. Left to itself net/http might send what it has buffered.
-		if f.counted.Load() {
-			f.cut(c.end)
-		}
+		f.over()
 	}()
 	d.serve(f, r, route, c)
 }

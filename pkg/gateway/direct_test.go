@@ -306,7 +306,7 @@ func TestPastTheDeadlineNothingIsSent(t *testing.T) {
 		return true
 	})
 	l := openLab(t, service.address)
-	w := &fencedWriter{passage: passage{pass: Pass{gate: l.gate, opening: &opening{context: t.Context()}}}, onCut: func(string) {}}
+	w := &fencedWriter{passage: passage{pass: Pass{gate: l.gate, opening: &opening{}}}, onCut: func(string) {}}
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 	if err != nil {
 		t.Fatal(err)

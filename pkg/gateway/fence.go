@@ -31,6 +31,8 @@ type fencedWriter struct {
 	leaving  *atomic.Bool             // whether this replica goes away
 	onCut    func(kind string)
 	counted  atomic.Bool
+	request  underWay
+	stop     func() // ends what is under way towards the service
 }
 
 // connKey is under which a request's context carries its connection.
@@ -43,14 +45,8 @@ func (f *fencedWriter) serve(next http.Handler, r *http.Request) {
 	if r.ProtoMajor == 1 {
 		f.conn, _ = r.Context().Value(connKey{}).(net.Conn)
 	}
-	stop := context.AfterFunc(f.passage.pass.Context(), func() { f.cut(cancel) }) //nolint:contextcheck // the opening's, not the request's, is what cuts
-	defer stop()
-	defer func() {
-		// A piece saw the deadline before the keeper cut. Left to itself net/http would first read what the client goes on sending.
-		if f.counted.Load() {
-			f.cut(cancel)
-		}
-	}()
+	f.watch(cancel)
+	defer f.over()
 	r = r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
 		// Bodies stream both ways at once where the service wants it. HTTP/2 does so anyway, and has nothing to enable.
@@ -64,6 +60,22 @@ func (f *fencedWriter) serve(next http.Handler, r *http.Request) {
 		}()
 	}
 	next.ServeHTTP(f, r)
+}
+
+// watch has the request cut when its opening is, until over. stop ends what is under way towards the service.
+func (f *fencedWriter) watch(stop func()) {
+	f.stop, f.request.end = stop, f.cut
+	f.passage.pass.watch(&f.request)
+}
+
+// over ends the watch.
+func (f *fencedWriter) over() {
+	f.passage.pass.forget(&f.request)
+	// A piece saw the deadline before the keeper cut. Left to itself net/http would first read what the client goes on sending, and might
+	// send what it has buffered.
+	if f.counted.Load() {
+		f.cut()
+	}
 }
 
 // alive tells whether the opening still holds. Where it does not, the request is one that was cut.
@@ -87,8 +99,8 @@ func (f *fencedWriter) count() {
 }
 
 // cut ends the request at once, whatever it waits for.
-func (f *fencedWriter) cut(cancel context.CancelFunc) {
-	cancel() // towards the service
+func (f *fencedWriter) cut() {
+	f.stop()
 	f.count()
 	if conn := f.upgraded.Load(); conn != nil {
 		cutConn(*conn)

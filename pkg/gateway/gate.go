@@ -1,7 +1,7 @@
 package gateway
 
 import (
-	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,12 +21,21 @@ type Gate struct {
 
 // opening is one stay open, from the first confirmed renewal to the cut.
 type opening struct {
-	id      string
-	refuse  atomic.Bool // draining: those under way go on, new ones are refused
-	mono    atomic.Int64
-	wall    atomic.Int64
-	context context.Context
-	cut     context.CancelFunc
+	id     string
+	refuse atomic.Bool // draining: those under way go on, new ones are refused
+	mono   atomic.Int64
+	wall   atomic.Int64
+	over   atomic.Bool // it was cut
+
+	mu    sync.Mutex // over is set with it held
+	first *underWay  // what a cut ends
+}
+
+// underWay is something that a cut ends, while it is in its opening's list. A list, not a context's children: every request enters it.
+type underWay struct {
+	end        func() // may be called once, on a goroutine of its own
+	next, prev *underWay
+	listed     bool
 }
 
 // NewGate returns a closed gate.
@@ -50,12 +59,58 @@ func (g *Gate) Enter() (Pass, bool) {
 	return Pass{gate: g, opening: o}, true
 }
 
-// Context is cancelled when the opening that p belongs to is cut.
-func (p Pass) Context() context.Context { return p.opening.context }
+// watch has u ended when the opening that p belongs to is cut, at once where it is, until forget.
+func (p Pass) watch(u *underWay) {
+	o := p.opening
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.over.Load() {
+		go u.end()
+		return
+	}
+	if u.listed, u.next = true, o.first; u.next != nil {
+		u.next.prev = u
+	}
+	o.first = u
+}
+
+// forget takes u out of the list. Its end may be under way.
+func (p Pass) forget(u *underWay) {
+	o := p.opening
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !u.listed {
+		return
+	}
+	if u.next != nil {
+		u.next.prev = u.prev
+	}
+	if u.prev != nil {
+		u.prev.next = u.next
+	} else {
+		o.first = u.next
+	}
+	u.listed, u.next, u.prev = false, nil, nil
+}
+
+// end cuts the opening.
+func (o *opening) end() {
+	o.refuse.Store(true)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.over.Store(true)
+	for u := o.first; u != nil; {
+		next := u.next
+		u.listed, u.next, u.prev = false, nil, nil
+		go u.end()
+		u = next
+	}
+	o.first = nil
+}
 
 // Alive tells whether p's opening still holds: it is asked before every write that goes through the gate.
 func (p Pass) Alive() bool {
-	return p.opening.context.Err() == nil && p.opening.alive(p.gate.clock())
+	return !p.opening.over.Load() && p.opening.alive(p.gate.clock())
 }
 
 // Leave says that the request is over.
@@ -86,14 +141,13 @@ func (g *Gate) Alive() bool {
 	return o != nil && o.alive(g.clock())
 }
 
-// follow brings the gate in line with the machine's view; ctx ends every opening. Only the keeper calls it.
-func (g *Gate) follow(ctx context.Context, v lease.View) {
+// follow brings the gate in line with the machine's view. Only the keeper calls it.
+func (g *Gate) follow(v lease.View) {
 	o := g.current.Load()
 	switch {
 	case v.Open:
 		if o == nil || o.id != v.Opening {
 			o = &opening{id: v.Opening}
-			o.context, o.cut = context.WithCancel(ctx)
 			o.extend(v.Deadline)
 			g.current.Store(o)
 			return
@@ -115,8 +169,7 @@ func (o *opening) extend(deadline lease.Time) {
 // Cut ends the current opening: everything that entered through it is cancelled at once.
 func (g *Gate) Cut() {
 	if o := g.current.Swap(nil); o != nil {
-		o.refuse.Store(true)
-		o.cut()
+		o.end()
 	}
 }
 

@@ -81,7 +81,7 @@ func TestHandoverWaitsForPromises(t *testing.T) {
 // The time limit of a promise is the lease's, whatever is asked for and however often.
 func TestPromisesEnd(t *testing.T) {
 	gate := NewGate(func() lease.Time { return lease.Time{} })
-	gate.follow(t.Context(), lease.View{Open: true, Opening: "1", Deadline: lease.Time{Mono: time.Hour, Wall: time.Hour}})
+	gate.follow(lease.View{Open: true, Opening: "1", Deadline: lease.Time{Mono: time.Hour, Wall: time.Hour}})
 	h := newHeld(gate)
 	left, open := func() time.Duration { return 20 * time.Millisecond }, func() bool { return false }
 	for range 3 {

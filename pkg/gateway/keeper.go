@@ -92,7 +92,7 @@ func (k *Keeper) step(ctx context.Context, event lease.Event) {
 	}
 	actions := k.machine.Step(k.clock(), event)
 	view := k.machine.View()
-	k.gate.follow(ctx, view)
+	k.gate.follow(view)
 	for _, action := range actions {
 		if _, is := action.(lease.Cut); is {
 			k.cut = true

@@ -25,9 +25,9 @@ func TestSurfaceInEveryState(t *testing.T) {
 			if open || state == lease.Draining {
 				view.Open, view.Deadline = true, now.Add(time.Hour)
 			}
-			l.gate.follow(t.Context(), view) // a gate drains only after it was open
+			l.gate.follow(view) // a gate drains only after it was open
 			view.Open = open
-			l.gate.follow(t.Context(), view)
+			l.gate.follow(view)
 			l.keeper.view.Store(&view)
 
 			passed, locked := http.StatusLocked, http.StatusLocked
