@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -239,18 +238,16 @@ func badGateway(log *slog.Logger, w http.ResponseWriter, r *http.Request, err er
 	problem(w, http.StatusBadGateway, "Bad Gateway", "The service behind the gateway does not answer.")
 }
 
-// serveDirect passes r on until it ends or the opening does, whichever is first.
-func (f *fencedWriter) serveDirect(d *direct, r *http.Request, route *Route) {
-	if r.ProtoMajor == 1 {
-		f.conn, _ = r.Context().Value(connKey{}).(net.Conn)
-	}
-	c := &call{}
+// serveDirect passes r on until it ends or the opening does, whichever is first. Ending c ends it too, before its answer is whole.
+func (f *fencedWriter) serveDirect(d *direct, r *http.Request, route *Route, c *call) {
 	f.watch(c.end)
-	stopLeft := context.AfterFunc(r.Context(), c.end)
 	defer func() {
-		stopLeft()
 		c.end() // a connection that was not given back is of no more use
 		f.over()
 	}()
 	d.serve(f, r, route, c)
+	// net/http sends the rest of an answer after its handler. A lane does it here, where a cut still ends it.
+	if own, is := f.ResponseWriter.(*reply); is && (!f.alive() || own.finish() != nil) {
+		panic(http.ErrAbortHandler)
+	}
 }

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
-	"time"
 )
 
 // errFenced ends a proxied request whose opening is over.
@@ -111,10 +110,9 @@ func (f *fencedWriter) cut() {
 		return
 	}
 	// A copy that waits for a slow client, or for more of a body, must end too.
-	past := time.Unix(1, 0)
 	control := http.NewResponseController(f.ResponseWriter)
-	_ = control.SetWriteDeadline(past)
-	_ = control.SetReadDeadline(past)
+	_ = control.SetWriteDeadline(past())
+	_ = control.SetReadDeadline(past())
 }
 
 // WriteHeader sends the status unless the opening is over.
@@ -154,8 +152,11 @@ func (f *fencedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return &fencedConn{Conn: conn, request: f}, buffer, nil
 }
 
-// cutConn closes conn without the farewell of TLS, which waits for a peer that does not read.
+// cutConn closes conn, whatever it is wrapped in, without the farewell of TLS, which waits for a peer that does not read.
 func cutConn(conn net.Conn) {
+	if back, ok := conn.(*returned); ok {
+		conn = back.Conn
+	}
 	if t, ok := conn.(*tls.Conn); ok {
 		conn = t.NetConn()
 	}

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -52,12 +53,14 @@ type Gateway struct {
 	proxy   *proxy
 	refusal *refusal
 	journal *journal
+	surface map[string]http.HandlerFunc // what the public address answers in every state, by path
+	lanes   lanes
 	leaving atomic.Bool // asked to stop: readiness says so, and connections are not kept
 }
 
 // New returns a gateway that is closed and listens nowhere yet.
 func New(cfg Config) *Gateway {
-	g := &Gateway{cfg: cfg, gate: NewGate(cfg.Clock), refusal: newRefusal(cfg)}
+	g := &Gateway{cfg: cfg, gate: NewGate(cfg.Clock), refusal: newRefusal(cfg), lanes: lanes{idle: idleTime}}
 	g.held = newHeld(g.gate)
 	g.metrics = newMetrics(cfg.Zone)
 	g.journal = newJournal(cfg.Journal, cfg.Lease.Zone, cfg.Log)
@@ -66,5 +69,8 @@ func New(cfg Config) *Gateway {
 	g.metrics.watch(g.keeper, g.gate, cfg.Clock, g.listConditions)
 	g.metrics.watchProbes(cfg.Probes, cfg.Lease.Zone, g.keeper)
 	g.proxy = newProxy(cfg.Routes, cfg.UpstreamCA, hygiene{clientCert: cfg.CertHeader}, cfg.Log)
+	g.surface = map[string]http.HandlerFunc{
+		IdentityPath: g.identity, "/healthz/live": live, "/healthz/eligible": g.eligible, "/healthz/active": g.active,
+	}
 	return g
 }

@@ -67,7 +67,8 @@ func (s *wire) got() []string {
 	return slices.Clone(s.heads)
 }
 
-// TestWhatGoesUpstream sends raw requests over HTTP/1.1 and looks at the client's answer and at the bytes that reach the service.
+// TestWhatGoesUpstream sends raw requests over HTTP/1.1 and looks at the client's answer and at the bytes that reach the service: as a
+// connection's first request, which net/http's server reads, and as its second, which a lane reads.
 func TestWhatGoesUpstream(t *testing.T) {
 	const (
 		chunked = "Transfer-Encoding: chunked\r\n"
@@ -123,56 +124,81 @@ func TestWhatGoesUpstream(t *testing.T) {
 		"websocket": {request: "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n", code: 200, reaches: 1,
 			has: []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-Websocket-Key: k"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			upstream := newWire(t)
-			l := newLab(t, http.NotFoundHandler(), func(cfg *Config) {
-				cfg.CertHeader = "X-Cert"
-				routes, err := ParseRoutes(fmt.Appendf(nil, `{"routes":[{"host":"a","path":"/","upstream":"http://%s"}]}`, upstream.address))
+		for _, second := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/second=%v", name, second), func(t *testing.T) {
+				t.Parallel()
+				upstream := newWire(t)
+				l := newLab(t, http.NotFoundHandler(), func(cfg *Config) {
+					cfg.CertHeader = "X-Cert"
+					routes, err := ParseRoutes(fmt.Appendf(nil, `{"routes":[{"host":"a","path":"/","upstream":"http://%s"}]}`, upstream.address))
+					if err != nil {
+						t.Fatal(err)
+					}
+					cfg.Routes = routes
+				})
+				l.store.doc.Released = true // else the claim waits for W
+				l.run(t)
+				eventually(t, "gate open", l.isOpen)
+				conn := dialRaw(t, l)
+				reader := bufio.NewReader(conn)
+				if second {
+					fmt.Fprint(conn, "GET /first HTTP/1.1\r\nHost: a\r\n\r\n")
+					if response, err := http.ReadResponse(reader, nil); err != nil || response.StatusCode != 200 || l.laneCount() != 1 {
+						t.Fatalf("first: %v, %v, %d lanes", response, err, l.laneCount())
+					}
+				}
+				go func() { _, _ = io.WriteString(conn, c.request) }() // the gateway may answer before it has it all
+				response, err := http.ReadResponse(reader, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
-				cfg.Routes = routes
-			})
-			l.store.doc.Released = true // else the claim waits for W
-			l.run(t)
-			eventually(t, "gate open", l.isOpen)
-			conn, err := tls.Dial("tcp", strings.TrimPrefix(l.url, "https://"), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}) //nolint:gosec // a test's certificate
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-				t.Fatal(err)
-			}
-			go func() { _, _ = io.WriteString(conn, c.request) }() // the gateway may answer before it has it all
-			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			response.Body.Close()
-			heads := upstream.got()
-			if response.StatusCode != c.code || c.code == 200 && len(heads) != c.reaches {
-				t.Fatalf("answer %d, %d requests upstream: %q", response.StatusCode, len(heads), heads)
-			}
-			if c.code != 200 {
-				return // what the service may have got is a request whose body never ends in order
-			}
-			lines := strings.Split(heads[0], "\r\n")
-			for _, want := range c.has {
-				if !slices.Contains(lines, want) {
-					t.Errorf("no line %q in %q", want, lines)
+				response.Body.Close()
+				heads := upstream.got()
+				if second {
+					heads = heads[1:]
 				}
-			}
-			for _, line := range lines {
-				for _, never := range c.hasNot {
-					if strings.HasPrefix(strings.ToLower(line), never) {
-						t.Errorf("line %q went upstream", line)
+				if response.StatusCode != c.code || c.code == 200 && len(heads) != c.reaches {
+					t.Fatalf("answer %d, %d requests upstream: %q", response.StatusCode, len(heads), heads)
+				}
+				if c.code != 200 {
+					return // what the service may have got is a request whose body never ends in order
+				}
+				lines := strings.Split(heads[0], "\r\n")
+				for _, want := range c.has {
+					if !slices.Contains(lines, want) {
+						t.Errorf("no line %q in %q", want, lines)
 					}
 				}
-			}
-		})
+				for _, line := range lines {
+					for _, never := range c.hasNot {
+						if strings.HasPrefix(strings.ToLower(line), never) {
+							t.Errorf("line %q went upstream", line)
+						}
+					}
+				}
+			})
+		}
 	}
+}
+
+// dialRaw connects to the public address for what a test writes by itself. The connection is bounded by a deadline.
+func dialRaw(t *testing.T, l *lab) *tls.Conn {
+	t.Helper()
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(l.url, "https://"), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}) //nolint:gosec // a test's certificate
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+func (l *lab) laneCount() int {
+	l.lanes.mu.Lock()
+	defer l.lanes.mu.Unlock()
+	return len(l.lanes.all)
 }
 
 // TestAuthorityRoutes: over HTTP/2 the route goes by :authority.

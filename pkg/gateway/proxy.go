@@ -130,7 +130,12 @@ func (p *proxy) serve(f *fencedWriter, r *http.Request) {
 	}
 	if r.ContentLength == 0 && passes(r.Method) {
 		if route := p.routes.Match(r.Host, r.URL.Path); route != nil && p.direct.takes(r, route) {
-			f.serveDirect(p.direct, r, route)
+			if r.ProtoMajor == 1 {
+				f.conn, _ = r.Context().Value(connKey{}).(net.Conn)
+			}
+			c := &call{}
+			defer context.AfterFunc(r.Context(), c.end)() // the client left
+			f.serveDirect(p.direct, r, route, c)
 			return
 		}
 	}

@@ -27,15 +27,15 @@ const maxNonce = 128
 
 // Public returns the handler of the public address: the surface that every state has, and the gate before everything else.
 func (g *Gateway) Public() http.Handler {
-	surface := map[string]http.HandlerFunc{
-		IdentityPath: g.identity, "/healthz/live": live, "/healthz/eligible": g.eligible, "/healthz/active": g.active,
-	}
 	// Not a ServeMux: it redirects paths that it finds unclean, and those are the services' business.
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if back, is := r.Context().Value(connKey{}).(*returned); is {
+			r.TLS = back.tls
+		}
 		if g.leaving.Load() && r.Header.Get("Upgrade") == "" {
 			w.Header().Set("Connection", "close") // over HTTP/2 this becomes a GOAWAY; either way the next request goes to a sibling
 		}
-		if own, found := surface[r.URL.Path]; found && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		if own, found := g.surface[r.URL.Path]; found && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 			answerEarly(w, r)
 			own(w, r)
 			return
@@ -65,6 +65,10 @@ func (g *Gateway) fence(w http.ResponseWriter, r *http.Request) {
 	if !open {
 		answerEarly(w, r)
 		g.metrics.request(g.refusal.answer(w, r, g.keeper.View()))
+		return
+	}
+	if l, route := g.lane(w, r); l != nil {
+		l.run(r, route, pass)
 		return
 	}
 	defer pass.Leave()

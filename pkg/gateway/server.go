@@ -133,6 +133,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		case <-linger.C:
 			// A connection on which a long answer ends only now was not told to close: it must not carry a request to a closed gate.
 			services[0].server.SetKeepAlivesEnabled(false)
+			g.lanes.stop()
 			close(stop)
 			<-stopped // the gate is closed and what was under way has drained or was cut
 		case err = <-failed:
@@ -141,6 +142,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	last, cancel := context.WithTimeout(life, lastAnswers)
 	defer cancel()
+	g.lanes.stop()
+	g.lanes.wait(last)
 	for _, s := range services {
 		if s.server.Shutdown(last) != nil {
 			s.server.Close()
