@@ -52,7 +52,11 @@ func usageErrors(cmd *cobra.Command) {
 func flagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) && slices.Contains([]string{"context", "cluster", "server", "s", "user", "namespace", "n"}, unknown.GetSpecifiedName()) {
-		return hint.Wrap(usagef("%w", err), "the zone says where: choose it with --zone NAME; kubectl aporeto zone list -o wide shows each one's context and namespace")
+		choose := ""
+		if cmd.Flags().Lookup("zone") != nil {
+			choose = ": choose it with --zone NAME"
+		}
+		return hint.Wrap(usagef("%w", err), "the zone says where%s; kubectl aporeto zone list -o wide shows each one's context and namespace", choose)
 	}
 	return hint.Wrap(usagef("%w", err), "%s --help", cmd.CommandPath())
 }

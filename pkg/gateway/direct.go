@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/textproto"
@@ -19,10 +18,10 @@ import (
 // It keeps what they keep, in the same tests: hop-by-hop headers end here, headers are scrubbed, answers stream, trailers pass, a request
 // is sent at most once, and every write towards the service and the client asks the gate first.
 type direct struct {
-	pool    *pool
-	buffers *buffers
-	clean   hygiene
-	log     *slog.Logger
+	pool       *pool
+	buffers    *buffers
+	clean      hygiene
+	complaints *complaints
 }
 
 // maxInformational is how many 1xx answers a service may send before its answer.
@@ -41,7 +40,7 @@ func (d *direct) serve(w *fencedWriter, r *http.Request, route *Route, c *call) 
 		if c.over() || errors.Is(err, errFenced) {
 			panic(http.ErrAbortHandler) // cut, or the client left: no answer may say whether the service acted
 		}
-		badGateway(d.log, w, r, err)
+		d.complaints.badGateway(w, r, route, err)
 		return
 	}
 	if !d.answer(w, r, conn, response) {
@@ -230,12 +229,6 @@ func (d *direct) copyBody(w *fencedWriter, conn *upstreamConn, response *http.Re
 			return err == io.EOF
 		}
 	}
-}
-
-// badGateway answers for a service that did not.
-func badGateway(log *slog.Logger, w http.ResponseWriter, r *http.Request, err error) {
-	log.WarnContext(r.Context(), "upstream does not answer", "host", r.Host, "path", r.URL.Path, "error", err)
-	problem(w, http.StatusBadGateway, "Bad Gateway", "The service behind the gateway does not answer.")
 }
 
 // serveDirect passes r on until it ends or the opening does, whichever is first. Ending c ends it too, before its answer is whole.

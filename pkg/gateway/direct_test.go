@@ -100,57 +100,59 @@ func TestAnswersPass(t *testing.T) {
 		"endless header":       {answer: "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", upstreamHeaderBytes) + "\r\n\r\n", code: 502},
 		"endless 1xx":          {answer: strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", maxInformational+1) + "HTTP/1.1 204 No Content\r\n\r\n", code: 502},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			service := newRawService(t, func(conn net.Conn, r *http.Request) bool {
-				if r.URL.Path == "/next" {
-					fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext")
-					return true
-				}
-				fmt.Fprint(conn, c.answer)
-				return c.again || c.stays
-			})
-			l := openLab(t, service.address)
-			method := c.method
-			if method == "" {
-				method = http.MethodGet
-			}
-			r, err := http.NewRequestWithContext(t.Context(), method, l.url+"/first", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			response, err := client(t).Do(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			body, err := io.ReadAll(response.Body)
-			response.Body.Close()
-			if response.StatusCode != c.code || c.broken != (err != nil) {
-				t.Fatalf("%d, %q, %v", response.StatusCode, body, err)
-			}
-			if c.code != 502 && !c.broken && string(body) != c.body {
-				t.Errorf("body %q, want %q", body, c.body)
-			}
-			for i := 0; i+1 < len(c.header); i += 2 {
-				if got := strings.Join(response.Header.Values(c.header[i]), "|"); got != c.header[i+1] {
-					t.Errorf("%s: %q, want %q", c.header[i], got, c.header[i+1])
-				}
-			}
-			// The pool gets a connection back only after the client has its answer.
-			if c.again {
-				eventually(t, "the connection is given back", func() bool {
-					l.proxy.direct.pool.mu.Lock()
-					defer l.proxy.direct.pool.mu.Unlock()
-					return len(l.proxy.direct.pool.idle[service.address]) == 1
+		for version := 1; version <= 2; version++ {
+			t.Run(fmt.Sprintf("%s/HTTP/%d", name, version), func(t *testing.T) {
+				t.Parallel()
+				service := newRawService(t, func(conn net.Conn, r *http.Request) bool {
+					if r.URL.Path == "/next" {
+						fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext")
+						return true
+					}
+					fmt.Fprint(conn, c.answer)
+					return c.again || c.stays
 				})
-			}
-			if response, body := get(t, l.url+"/next"); response.StatusCode != 200 || body != "next" {
-				t.Errorf("next: %d %q", response.StatusCode, body)
-			}
-			if again := service.connections.Load() == 1; again != c.again {
-				t.Errorf("the connection was used again: %v, want %v", again, c.again)
-			}
-		})
+				l := openLab(t, service.address)
+				method := c.method
+				if method == "" {
+					method = http.MethodGet
+				}
+				r, err := http.NewRequestWithContext(t.Context(), method, l.url+"/first", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				response, err := protocolClient(t, version).Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(response.Body)
+				response.Body.Close()
+				if response.StatusCode != c.code || c.broken != (err != nil) {
+					t.Fatalf("%d, %q, %v", response.StatusCode, body, err)
+				}
+				if c.code != 502 && !c.broken && string(body) != c.body {
+					t.Errorf("body %q, want %q", body, c.body)
+				}
+				for i := 0; i+1 < len(c.header); i += 2 {
+					if got := strings.Join(response.Header.Values(c.header[i]), "|"); got != c.header[i+1] {
+						t.Errorf("%s: %q, want %q", c.header[i], got, c.header[i+1])
+					}
+				}
+				// The pool gets a connection back only after the client has its answer.
+				if c.again {
+					eventually(t, "the connection is given back", func() bool {
+						l.proxy.direct.pool.mu.Lock()
+						defer l.proxy.direct.pool.mu.Unlock()
+						return len(l.proxy.direct.pool.idle[service.address]) == 1
+					})
+				}
+				if response, body := get(t, l.url+"/next"); response.StatusCode != 200 || body != "next" {
+					t.Errorf("next: %d %q", response.StatusCode, body)
+				}
+				if again := service.connections.Load() == 1; again != c.again {
+					t.Errorf("the connection was used again: %v, want %v", again, c.again)
+				}
+			})
+		}
 	}
 }
 
@@ -207,39 +209,41 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 // TestHeaderDoesNotWaitForBody: the client has the header, and each piece, while the service is still at the next one.
 func TestHeaderDoesNotWaitForBody(t *testing.T) {
 	for _, framing := range []string{"Content-Length: 2", "Transfer-Encoding: chunked"} {
-		t.Run(framing, func(t *testing.T) {
-			t.Parallel()
-			step := make(chan struct{})
-			service := newRawService(t, func(conn net.Conn, _ *http.Request) bool {
-				piece, end := "%s", ""
-				if strings.HasSuffix(framing, "chunked") {
-					piece, end = "1\r\n%s\r\n", "0\r\n\r\n"
+		for version := 1; version <= 2; version++ {
+			t.Run(fmt.Sprintf("%s/HTTP/%d", framing, version), func(t *testing.T) {
+				t.Parallel()
+				step := make(chan struct{})
+				service := newRawService(t, func(conn net.Conn, _ *http.Request) bool {
+					piece, end := "%s", ""
+					if strings.HasSuffix(framing, "chunked") {
+						piece, end = "1\r\n%s\r\n", "0\r\n\r\n"
+					}
+					fmt.Fprint(conn, "HTTP/1.1 200 OK\r\n"+framing+"\r\n\r\n")
+					<-step
+					fmt.Fprintf(conn, piece, "a")
+					<-step
+					fmt.Fprintf(conn, piece, "b")
+					fmt.Fprint(conn, end)
+					return true
+				})
+				l := openLab(t, service.address)
+				response, err := protocolClient(t, version).Get(l.url + "/")
+				if err != nil {
+					t.Fatal(err)
 				}
-				fmt.Fprint(conn, "HTTP/1.1 200 OK\r\n"+framing+"\r\n\r\n")
-				<-step
-				fmt.Fprintf(conn, piece, "a")
-				<-step
-				fmt.Fprintf(conn, piece, "b")
-				fmt.Fprint(conn, end)
-				return true
+				defer response.Body.Close()
+				one := make([]byte, 1)
+				for _, want := range []string{"a", "b"} {
+					step <- struct{}{}
+					if _, err := io.ReadFull(response.Body, one); err != nil || string(one) != want {
+						t.Fatalf("%q %v, want %q", one, err, want)
+					}
+				}
+				if rest, err := io.ReadAll(response.Body); err != nil || len(rest) > 0 {
+					t.Errorf("rest %q %v", rest, err)
+				}
 			})
-			l := openLab(t, service.address)
-			response, err := client(t).Get(l.url + "/")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer response.Body.Close()
-			one := make([]byte, 1)
-			for _, want := range []string{"a", "b"} {
-				step <- struct{}{}
-				if _, err := io.ReadFull(response.Body, one); err != nil || string(one) != want {
-					t.Fatalf("%q %v, want %q", one, err, want)
-				}
-			}
-			if rest, err := io.ReadAll(response.Body); err != nil || len(rest) > 0 {
-				t.Errorf("rest %q %v", rest, err)
-			}
-		})
+		}
 	}
 }
 
@@ -250,22 +254,24 @@ func TestEarlyHintsPass(t *testing.T) {
 		return true
 	})
 	l := openLab(t, service.address)
-	var hint string
-	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
-		hint = fmt.Sprint(code, header.Get("Link"))
-		return nil
-	}})
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, l.url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := client(t).Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response.Body.Close()
-	if hint != "103</a.css>; rel=preload" || response.StatusCode != 200 || response.Header.Get("Link") != "" {
-		t.Errorf("hint %q, then %d with Link %q", hint, response.StatusCode, response.Header.Get("Link"))
+	for version := 1; version <= 2; version++ {
+		var hint string
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
+			hint = fmt.Sprint(code, header.Get("Link"))
+			return nil
+		}})
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, l.url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := protocolClient(t, version).Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if hint != "103</a.css>; rel=preload" || response.StatusCode != 200 || response.Header.Get("Link") != "" {
+			t.Errorf("HTTP/%d: hint %q, then %d with Link %q", version, hint, response.StatusCode, response.Header.Get("Link"))
+		}
 	}
 }
 

@@ -60,7 +60,7 @@ type Gateway struct {
 
 // New returns a gateway that is closed and listens nowhere yet.
 func New(cfg Config) *Gateway {
-	g := &Gateway{cfg: cfg, gate: NewGate(cfg.Clock), refusal: newRefusal(cfg), lanes: lanes{idle: idleTime}}
+	g := &Gateway{cfg: cfg, gate: NewGate(cfg.Clock), refusal: newRefusal(cfg), lanes: lanes{idle: idleTime, bundles: newBundles()}}
 	g.held = newHeld(g.gate)
 	g.metrics = newMetrics(cfg.Zone)
 	g.journal = newJournal(cfg.Journal, cfg.Lease.Zone, cfg.Log)

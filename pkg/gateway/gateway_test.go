@@ -90,7 +90,7 @@ func newLab(t *testing.T, service http.Handler, change ...func(*Config)) *lab {
 		t.Fatal(err)
 	}
 	server := g.publicServer()
-	go func() { _ = server.ServeTLS(listener, "", "") }() // ends with Close
+	go func() { _ = server.ServeTLS(bundling{listener}, "", "") }() // ends with Close
 	t.Cleanup(func() { server.Close() })
 	return &lab{Gateway: g, url: "https://" + listener.Addr().String(), store: store}
 }

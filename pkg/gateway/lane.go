@@ -46,11 +46,12 @@ type lane struct {
 
 // lanes are a gateway's.
 type lanes struct {
-	idle  time.Duration // for how long a client may be silent between two requests, at most
-	mu    sync.Mutex
-	all   map[*lane]struct{}
-	ended bool
-	wg    sync.WaitGroup
+	idle    time.Duration // for how long a client may be silent between two requests, at most
+	bundles *bundles
+	mu      sync.Mutex
+	all     map[*lane]struct{}
+	ended   bool
+	wg      sync.WaitGroup
 }
 
 // add returns false when lanes have ended.
@@ -129,7 +130,10 @@ func (g *Gateway) lane(w http.ResponseWriter, r *http.Request) (*lane, *Route) {
 	l := &lane{gateway: g, server: server, conn: conn, context: r.Context(), tls: r.TLS, remote: r.RemoteAddr}
 	read, _ := buffered.Peek(buffered.Reader.Buffered())
 	l.in = bufio.NewReaderSize(&replayed{Reader: conn, first: read}, laneHeaderBytes)
-	l.reply = reply{out: bufio.NewWriterSize(conn, replyBytes), header: http.Header{}}
+	l.reply = reply{outlet: outlet{out: bufio.NewWriterSize(conn, replyBytes), bundles: g.lanes.bundles}, header: http.Header{}}
+	if t, is := conn.(*tls.Conn); is {
+		l.reply.bundle, _ = t.NetConn().(*bundled)
+	}
 	l.timer = time.AfterFunc(time.Hour, l.look)
 	l.timer.Stop()
 	return l, route

@@ -318,7 +318,7 @@ func TestReplyIsAsNetHTTPs(t *testing.T) {
 					t.Fatal(err)
 				}
 				var out bytes.Buffer
-				a := &reply{out: bufio.NewWriter(&out), header: http.Header{}}
+				a := &reply{outlet: outlet{out: bufio.NewWriter(&out)}, header: http.Header{}}
 				a.begin(method)
 				handler(a, r)
 				if err := a.finish(); err != nil {
@@ -361,7 +361,7 @@ func describe(t *testing.T, r *http.Response) string {
 // TestReplyIsAsLongAsItSays: a body that is not, is no answer.
 func TestReplyIsAsLongAsItSays(t *testing.T) {
 	for name, body := range map[string]string{"shorter": "o", "longer": "okk"} {
-		a := &reply{out: bufio.NewWriter(io.Discard), header: http.Header{}}
+		a := &reply{outlet: outlet{out: bufio.NewWriter(io.Discard)}, header: http.Header{}}
 		a.begin(http.MethodGet)
 		a.Header().Set("Content-Length", "2")
 		_, err := a.Write([]byte(body))

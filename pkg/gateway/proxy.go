@@ -84,7 +84,7 @@ func newProxy(routes Routes, upstreamCA *x509.CertPool, clean hygiene, log *slog
 		DisableCompression:     true, // bodies pass as they are
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTime},
 	})
-	pieces := newBuffers()
+	pieces, complaints := newBuffers(), &complaints{log: log}
 	reverse := &httputil.ReverseProxy{
 		Transport:     transport,
 		FlushInterval: -1, // server-sent events and other streams
@@ -112,14 +112,14 @@ func newProxy(routes Routes, upstreamCA *x509.CertPool, clean hygiene, log *slog
 			if r.Context().Err() != nil || errors.Is(err, errFenced) {
 				panic(http.ErrAbortHandler) // cut, or the client left: no answer may say whether the service acted
 			}
-			if p := passageOf(r.Context()); p != nil && p.spoil.Load() {
+			if passageOf(r.Context()).spoil.Load() {
 				problem(w, http.StatusBadRequest, "Bad Request", "The request's body is not well-formed.")
 				return
 			}
-			badGateway(log, w, r, err)
+			complaints.badGateway(w, r, passageOf(r.Context()).route, err)
 		},
 	}
-	return &proxy{routes: routes, reverse: reverse, direct: &direct{pool: newPool(), buffers: pieces, clean: clean, log: log}}
+	return &proxy{routes: routes, reverse: reverse, direct: &direct{pool: newPool(), buffers: pieces, clean: clean, complaints: complaints}}
 }
 
 // serve passes r on and its answer back, through f.

@@ -14,10 +14,17 @@ import (
 // replyBytes is what is gathered of an answer before it is sent: header and body of a small one go out together.
 const replyBytes = 4 << 10
 
+// outlet is where answers go.
+type outlet struct {
+	out     *bufio.Writer
+	bundle  *bundled // below out, nil where there is none
+	bundles *bundles
+}
+
 // reply writes one answer after the other to a lane's client. For the request that it answers it is what net/http's own http.ResponseWriter
 // is: without a length the body goes in chunks, with trailers behind them, and answers before the answer pass at once.
 type reply struct {
-	out    *bufio.Writer
+	outlet
 	method string // of the request
 	header http.Header
 	code   int            // 0 until the answer's header is written
@@ -33,7 +40,7 @@ var errLength = errors.New("the body is not as long as its Content-Length")
 // begin forgets the answer before.
 func (a *reply) begin(method string) {
 	clear(a.header)
-	*a = reply{out: a.out, method: method, header: a.header}
+	*a = reply{outlet: a.outlet, method: method, header: a.header}
 }
 
 // Header, WriteHeader and Write are those of http.ResponseWriter.
@@ -102,7 +109,19 @@ func (a *reply) Write(p []byte) (int, error) {
 		return 0, errLength
 	}
 	a.left -= int64(len(p))
-	return a.out.Write(p)
+	if a.bundle == nil || len(p) <= replyBytes {
+		return a.out.Write(p)
+	}
+	err := a.bundle.together(a.bundles, func() error {
+		if _, err := a.out.Write(p); err != nil {
+			return err
+		}
+		return a.out.Flush()
+	})
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // FlushError sends what was gathered.

@@ -107,7 +107,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		s.server.BaseContext = func(net.Listener) context.Context { return life }
 		serve := s.server.Serve
 		if s.server.TLSConfig != nil {
-			serve = func(l net.Listener) error { return s.server.ServeTLS(l, "", "") }
+			serve = func(l net.Listener) error { return s.server.ServeTLS(bundling{l}, "", "") }
 		}
 		wg.Go(func() {
 			if err := serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
