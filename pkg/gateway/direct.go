@@ -145,6 +145,8 @@ func (d *direct) receive(w *fencedWriter, r *http.Request, conn *upstreamConn) (
 		}
 		conn.limit = unlimited
 		switch {
+		case response.StatusCode < http.StatusContinue:
+			return nil, noStatus(response)
 		case response.StatusCode == http.StatusSwitchingProtocols:
 			return nil, errors.New("the service switched protocols, and nobody asked it to")
 		case response.StatusCode >= 200:
@@ -155,6 +157,11 @@ func (d *direct) receive(w *fencedWriter, r *http.Request, conn *upstreamConn) (
 		clear(w.Header()) // those of an answer before the answer are not the answer's
 	}
 	return nil, fmt.Errorf("the service sent more than %d answers before its answer", maxInformational)
+}
+
+// noStatus is the error of an answer with a status that net/http reads and does not write.
+func noStatus(response *http.Response) error {
+	return fmt.Errorf("the answer's status %q is none", response.Status)
 }
 
 // header takes over what of the answer's header is not of one connection only.

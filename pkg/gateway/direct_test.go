@@ -95,6 +95,8 @@ func TestAnswersPass(t *testing.T) {
 		"cut short":            {answer: "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", code: 200, broken: true},
 		"chunks cut short":     {answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", code: 200, broken: true},
 		"no answer":            {answer: "", code: 502},
+		"no status":            {answer: "HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n", code: 502},
+		"odd status":           {answer: "HTTP/1.1 799 Odd\r\nContent-Length: 0\r\n\r\n", code: 799, again: true},
 		"no HTTP":              {answer: "220 smtp\r\n\r\n", code: 502},
 		"unasked upgrade":      {answer: "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", code: 502},
 		"endless header":       {answer: "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", upstreamHeaderBytes) + "\r\n\r\n", code: 502},
@@ -153,6 +155,25 @@ func TestAnswersPass(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestNoStatusIsBadGateway also for a request with a body, which goes the other way.
+func TestNoStatusIsBadGateway(t *testing.T) {
+	t.Parallel()
+	service := newRawService(t, func(conn net.Conn, r *http.Request) bool {
+		_, _ = io.Copy(io.Discard, r.Body)
+		fmt.Fprint(conn, "HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n")
+		return true
+	})
+	l := openLab(t, service.address)
+	response, err := client(t).Post(l.url, "text/plain", strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusBadGateway {
+		t.Errorf("%d", response.StatusCode)
 	}
 }
 

@@ -103,6 +103,9 @@ func newProxy(routes Routes, upstreamCA *x509.CertPool, clean hygiene, log *slog
 			passageOf(p.In.Context()).keepTrailers(p.In, p.Out, clean)
 		},
 		ModifyResponse: func(r *http.Response) error {
+			if r.StatusCode < http.StatusContinue {
+				return noStatus(r)
+			}
 			if len(r.Trailer) > 0 && r.Request.ProtoMajor == 1 {
 				r.Header.Del("Content-Length") // HTTP/1 has trailers only behind chunks
 			}
