@@ -178,9 +178,13 @@ func (d *direct) header(to http.Header, response *http.Response) {
 	}
 }
 
+// noGuess keeps net/http from guessing the type of a body of which the service did not say it.
+func noGuess(header http.Header) { header["Content-Type"] = nil }
+
 // answer passes the answer on and returns whether the client has all of it.
 func (d *direct) answer(w *fencedWriter, r *http.Request, conn *upstreamConn, response *http.Response) bool {
 	header := w.Header()
+	noGuess(header)
 	d.header(header, response)
 	announced := len(response.Trailer)
 	if announced > 0 {

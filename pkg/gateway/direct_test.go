@@ -177,6 +177,36 @@ func TestNoStatusIsBadGateway(t *testing.T) {
 	}
 }
 
+// TestTypesAreNotGuessed: what a service did not say of a body, nobody says.
+func TestTypesAreNotGuessed(t *testing.T) {
+	t.Parallel()
+	service := newRawService(t, func(conn net.Conn, r *http.Request) bool {
+		_, _ = io.Copy(io.Discard, r.Body)
+		fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>")
+		return true
+	})
+	l := openLab(t, service.address)
+	for version := 1; version <= 2; version++ {
+		for _, body := range []string{"", "x"} {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, l.url, strings.NewReader(body))
+			if body == "" {
+				r.Method, r.Body = http.MethodGet, http.NoBody
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			response, err := protocolClient(t, version).Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if kind := response.Header["Content-Type"]; response.StatusCode != 200 || kind != nil {
+				t.Errorf("HTTP/%d, %s: %d %q", version, r.Method, response.StatusCode, kind)
+			}
+		}
+	}
+}
+
 // TestClosedIdleConnectionIsNotUsed: a service may close a kept connection without a word. The request that finds it so goes by another.
 func TestClosedIdleConnectionIsNotUsed(t *testing.T) {
 	closed := make(chan struct{}, 1)

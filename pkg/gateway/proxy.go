@@ -171,6 +171,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	passageOf(r.Context()).route = route
+	noGuess(w.Header())
 	p.reverse.ServeHTTP(w, r)
 }
 
