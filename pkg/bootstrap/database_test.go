@@ -199,6 +199,24 @@ func TestEnvironmentsAtOnce(t *testing.T) {
 	}
 }
 
+// TestRecordsAreNotWrittenOver: another environment records a user as its own between this one's look and its write.
+func TestRecordsAreNotWrittenOver(t *testing.T) {
+	server := mongotest.Target(t)
+	first, mine, theirs := newWorld(t, server), newWorld(t, server), newWorld(t, server)
+	mine.Services, theirs.Services = first.Services, first.Services
+	ensure := func(w *world, before func(bootstrap.Plan) error) {
+		if _, _, err := bootstrap.EnsureDatabase(t.Context(), w.connect(nil), w.Want, before); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ensure(first, nil)
+	meet := sync.OnceFunc(func() { ensure(theirs, nil) })
+	ensure(mine, func(bootstrap.Plan) error { meet(); return nil })
+	for _, w := range []*world{first, mine, theirs} {
+		w.right()
+	}
+}
+
 // TestNothingToDoIsCheap: 25 services and two zones that are right already cost no write, and 10 round trips with everything that the
 // driver sends by itself.
 func TestNothingToDoIsCheap(t *testing.T) {

@@ -162,6 +162,35 @@ func TestLaneOfALongAnswer(t *testing.T) {
 	}
 }
 
+// TestLaneSeesItsClientGoLate: after a wait longer than clients may be silent between two requests.
+func TestLaneSeesItsClientGoLate(t *testing.T) {
+	t.Parallel()
+	asked, left := make(chan struct{}), make(chan struct{})
+	l := newLab(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/never" {
+			close(asked)
+			<-r.Context().Done()
+			close(left)
+		}
+		echo(w, r)
+	}))
+	l.lanes.idle = 500 * time.Millisecond
+	l.gate.follow(viewUntil(l.cfg.Clock().Add(time.Hour)))
+	conn := dialRaw(t, l)
+	fmt.Fprintf(conn, plainGet, "a")
+	expect(t, bufio.NewReader(conn), 200, "GET /a ")
+	fmt.Fprintf(conn, plainGet, "never")
+	<-asked
+	time.Sleep(2 * l.lanes.idle)
+	conn.Close()
+	select {
+	case <-left:
+	case <-time.After(10 * time.Second):
+		t.Error("the service still has the request of a client that left")
+		l.gate.Cut()
+	}
+}
+
 // TestLanesEnd with their gateway: those that wait at once, those that answer behind their answer, and one whose service does not answer when
 // time is up.
 func TestLanesEnd(t *testing.T) {
