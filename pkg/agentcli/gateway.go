@@ -27,7 +27,7 @@ import (
 const (
 	// drainTime is how long requests under way may go on after a planned close.
 	drainTime = 10 * time.Second
-	// lingerTime is enough for Kubernetes to tell every node that a pod which is going away gets no new connections.
+	// lingerTime is twice what Kubernetes usually takes to tell every node that a pod which is going away gets no new connections.
 	lingerTime = 3 * time.Second
 )
 
@@ -61,8 +61,8 @@ func newGatewayCmd(env *Env) *cobra.Command {
 		Use:   "gateway",
 		Short: "Serve in front of this zone's services: 423 unless the zone holds the lease",
 		Long: `Ends TLS, proxies to the zone's services by route, and lets requests through only while the lease in MongoDB is held by this zone and
-this replica has confirmed it within the term. In every other case it answers 423. SIGTERM makes it not ready; it serves on for --linger,
-then closes the gate, lets what is under way drain, and ends.`,
+this replica has confirmed it within the term. In every other case it answers 423. SIGTERM makes it not ready; it serves on until
+no new connection came for --linger (10 s more at most), then closes the gate, lets what is under way drain, and ends.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.complete(); err != nil {
@@ -88,7 +88,7 @@ then closes the gate, lets what is under way drain, and ends.`,
 	flags.IntVar(&o.redirect, "redirect", 0, "status `code` (302, 307, 308) that sends browsers to the active zone; 0 shows them a page")
 	flags.BoolVar(&o.standing, "standing-intent", false, "the environment has this one zone: it is always intended")
 	flags.DurationVar(&o.drain, "drain", drainTime, "how long requests under way may go on after a planned close")
-	flags.DurationVar(&o.linger, "linger", lingerTime, "how long to serve on after SIGTERM, while load balancers forget this replica")
+	flags.DurationVar(&o.linger, "linger", lingerTime, "after SIGTERM, serve on until load balancers have sent no new connection for this long")
 	o.mongo.register(flags)
 	return cmd
 }

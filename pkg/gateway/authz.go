@@ -21,6 +21,9 @@ const (
 // The decision is the one of the moment. Unlike the gateway's own proxy, an ingress goes on with what it once let through.
 func (g *Gateway) Authz() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if g.leaving.Load() {
+			w.Header().Set("Connection", "close") // the ingress asks a sibling next time
+		}
 		uri, ask := under(r.URL.EscapedPath(), "/authz")
 		_, refuse := under(r.URL.EscapedPath(), "/locked")
 		if !ask && !refuse {

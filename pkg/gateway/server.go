@@ -23,7 +23,6 @@ const (
 	pingTime    = 15 * time.Second
 	writeStall  = 60 * time.Second // an HTTP/2 connection that takes no byte for this long is closed
 	restTime    = 5 * time.Second  // for the rest of a body that was answered without it, before its connection is closed
-	lastAnswers = time.Second      // for answers of a closed gate that are under way when the process ends
 )
 
 // tlsConfig returns what the public address speaks: HTTP/2 and HTTP/1.1, over TLS 1.2 and later. Clients are asked for a certificate only
@@ -74,28 +73,34 @@ func (g *Gateway) insideServer(handler http.Handler) *http.Server {
 	}
 }
 
-// Run serves until ctx ends, goes on for Linger while load balancers forget this replica, closes the gate, lets what is under way drain,
-// and returns. An error means that it could not serve.
+// Run serves until ctx ends, goes on until load balancers have forgotten this replica, closes the gate, lets what is under way drain, and
+// returns. An error means that it could not serve.
 func (g *Gateway) Run(ctx context.Context) error {
 	type service struct {
 		name, address string
 		server        *http.Server
+		facing        bool // clients ask it, or ingresses do for them
 		listener      net.Listener
 	}
 	services := []*service{
-		{name: "public address", address: g.cfg.Listen, server: g.publicServer()},
+		{name: "public address", address: g.cfg.Listen, server: g.publicServer(), facing: true},
 		{name: "status address", address: g.cfg.Status, server: g.insideServer(g.Status())},
 	}
 	if g.cfg.Authz != "" {
-		services = append(services, &service{name: "authz address", address: g.cfg.Authz, server: g.insideServer(g.Authz())})
+		services = append(services, &service{name: "authz address", address: g.cfg.Authz, server: g.insideServer(g.Authz()), facing: true})
 	}
+	var facing []*http.Server
+	came := &arrivals{began: time.Now()}
 	for _, s := range services {
 		listener, err := net.Listen("tcp", s.address)
 		if err != nil {
 			return fmt.Errorf("listen on %q: %w", s.address, err)
 		}
 		defer listener.Close()
-		s.listener = listener
+		if s.listener = listener; s.facing {
+			s.listener = counted{listener, came}
+			facing = append(facing, s.server)
+		}
 	}
 
 	// What is under way lives on past ctx, until it has drained.
@@ -126,17 +131,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
-		g.leaving.Store(true)
-		linger := time.NewTimer(g.cfg.Linger)
-		defer linger.Stop()
-		select {
-		case <-linger.C:
-			// A connection on which a long answer ends only now was not told to close: it must not carry a request to a closed gate.
-			services[0].server.SetKeepAlivesEnabled(false)
-			g.lanes.stop()
+		if err = g.leave(life, came, failed, facing...); err == nil {
 			close(stop)
 			<-stopped // the gate is closed and what was under way has drained or was cut
-		case err = <-failed:
 		}
 	case err = <-failed:
 	}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/lease"
 )
 
 // freePort returns an address on loopback that nobody listens on.
@@ -46,6 +49,18 @@ func startReplica(t *testing.T, store Store, upstream, name string) *replica {
 	return r
 }
 
+// state returns what r says of itself, "" when it does not answer.
+func (r *replica) state() lease.State {
+	response, err := http.Get("http://" + r.cfg.Status + IdentityPath)
+	if err != nil {
+		return ""
+	}
+	defer response.Body.Close()
+	var identity Identity
+	_ = json.NewDecoder(response.Body).Decode(&identity)
+	return identity.State
+}
+
 func (r *replica) ready() bool {
 	response, err := http.Get("http://" + r.cfg.Status + "/healthz/ready")
 	if err != nil {
@@ -55,11 +70,12 @@ func (r *replica) ready() bool {
 	return response.StatusCode == http.StatusOK
 }
 
-// TestRollingUpdateLosesNothing replaces one replica by another behind a load balancer that hears of it late, as Kubernetes' does, under
-// requests that no client may repeat by itself.
+// TestRollingUpdateLosesNothing replaces one replica by another behind a load balancer that hears of it later than the replica lingers, under
+// requests that no client may repeat by itself, on connections that are new, busy or idle, and while an ingress asks for the gate's decision.
 func TestRollingUpdateLosesNothing(t *testing.T) {
 	t.Parallel()
 	var served atomic.Int64
+	holding := make(chan struct{})
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -67,6 +83,9 @@ func TestRollingUpdateLosesNothing(t *testing.T) {
 		}
 		if r.URL.Path == "/slow" {
 			time.Sleep(1500 * time.Millisecond) // longer than the linger
+		}
+		if r.URL.Path == "/held" {
+			<-holding // keeps the old replica draining
 		}
 		served.Add(1)
 		_, _ = w.Write(body)
@@ -82,43 +101,99 @@ func TestRollingUpdateLosesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var answered atomic.Int64
 	var workers sync.WaitGroup
-	for worker := range 8 {
-		c := protocolClient(t, 1+worker%2)
+	through := func(version int, address func(*replica) string) *http.Client {
+		c := protocolClient(t, version)
 		transport, _ := c.Transport.(*http.Transport)
 		transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, target.Load().cfg.Listen)
+			return (&net.Dialer{}).DialContext(ctx, network, address(target.Load()))
 		}
+		return c
+	}
+	public := func(r *replica) string { return r.cfg.Listen }
+	// A body that cannot be read again: neither client nor gateway may send it twice.
+	post := func(c *http.Client, path, want string) error {
+		r, err := http.NewRequest(http.MethodPost, "https://gateway"+path, struct{ io.Reader }{strings.NewReader(want)})
+		if err != nil {
+			return err
+		}
+		if want == "" { // what a lane takes
+			r.Method, r.Body = http.MethodGet, http.NoBody
+		}
+		response, err := c.Do(r)
+		if err != nil {
+			return err
+		}
+		got, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusOK || string(got) != want {
+			return fmt.Errorf("%d %q %w", response.StatusCode, got, err)
+		}
+		answered.Add(1)
+		return nil
+	}
+	for worker := range 12 {
+		c := through(1+worker%2, public)
 		workers.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
 				path := "/fast"
 				if worker < 2 {
 					path = "/slow"
 				}
-				want := fmt.Sprintf("%d-%d", worker, n)
-				// A body that cannot be read again: neither client nor gateway may send it twice.
-				response, err := c.Post("https://gateway"+path, "text/plain", struct{ io.Reader }{strings.NewReader(want)})
-				if err != nil {
+				if worker >= 8 {
+					time.Sleep(10 * time.Millisecond)
+					c.CloseIdleConnections()
+				}
+				if err := post(c, path, fmt.Sprintf("%d-%d", worker, n)); err != nil {
 					t.Errorf("worker %d, request %d: %v", worker, n, err)
 					return
 				}
-				got, err := io.ReadAll(response.Body)
-				response.Body.Close()
-				if err != nil || response.StatusCode != http.StatusOK || string(got) != want {
-					t.Errorf("worker %d, request %d: %d %q %v", worker, n, response.StatusCode, got, err)
-					return
-				}
-				answered.Add(1)
 			}
 		})
 	}
+	ingress := through(1, func(r *replica) string { return r.cfg.Authz })
+	workers.Go(func() {
+		for ctx.Err() == nil {
+			response, err := ingress.Get("http://gateway/authz")
+			if err != nil {
+				t.Errorf("authz: %v", err)
+				return
+			}
+			_, _ = io.Copy(io.Discard, response.Body)
+			response.Body.Close()
+			if response.StatusCode != http.StatusOK {
+				t.Errorf("authz: %d", response.StatusCode)
+			}
+		}
+	})
+	idle := []*http.Client{through(1, public), through(2, public), through(1, public)}
+	asked := func(when string) {
+		for i, c := range idle {
+			body := when
+			if i == 2 {
+				body = ""
+			}
+			if err := post(c, "/fast", body); err != nil {
+				t.Errorf("idle client %d, %s: %v", i, when, err)
+			}
+		}
+	}
+	asked("before")
 	eventually(t, "requests pass", func() bool { return answered.Load() > 50 })
 
 	fresh := startReplica(t, store, upstream.URL, "fresh")
 	eventually(t, "the new replica is ready", fresh.ready)
 	old.stop()
 	eventually(t, "the old replica says that it goes", func() bool { return !old.ready() })
-	time.Sleep(200 * time.Millisecond) // the load balancer hears of it late
+	workers.Go(func() {
+		if err := post(through(1, public), "/held", "held"); err != nil {
+			t.Error(err)
+		}
+	})
+	time.Sleep(2 * old.cfg.Linger) // the load balancer hears of it late
 	target.Store(fresh)
+	eventually(t, "the old replica's gate has closed", func() bool { return old.state() == lease.Draining })
+	asked("after being idle")
+	close(holding)
 	if err := <-old.done; err != nil {
 		t.Errorf("the old replica ended with %v", err)
 	}
@@ -152,5 +227,35 @@ func TestRunReportsAddressesInUse(t *testing.T) {
 		if err := New(cfg).Run(t.Context()); !errors.As(err, &op) {
 			t.Errorf("got %v", err)
 		}
+	}
+}
+
+// TestReplicaLeavesThoughClientsKeepComing has a load balancer that never forgets the replica.
+func TestReplicaLeavesThoughClientsKeepComing(t *testing.T) {
+	t.Parallel()
+	upstream := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(upstream.Close)
+	store := newMemoryStore()
+	store.doc.Term.T, store.doc.Released = 10*time.Second, true
+	r := startReplica(t, store, upstream.URL, "old")
+	eventually(t, "the replica is ready", r.ready)
+	r.stop()
+	c := protocolClient(t, 1)
+	for began, served := time.Now(), 0; ; served++ {
+		response, err := c.Get("https://" + r.cfg.Listen)
+		if err != nil {
+			if served == 0 || time.Since(began) < r.cfg.Linger+lingerMore {
+				t.Errorf("after %v and %d requests: %v", time.Since(began), served, err)
+			}
+			break
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			t.Fatalf("after %v and %d requests: %d", time.Since(began), served, response.StatusCode)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if err := <-r.done; err != nil {
+		t.Errorf("the replica ended with %v", err)
 	}
 }

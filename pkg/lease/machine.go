@@ -104,7 +104,7 @@ type Machine struct {
 	changedAt time.Duration   // receipt of the reply that first showed doc's epoch and nonce
 	entryAt   []time.Duration // the same for each entry of doc.Open
 	intents   intents
-	born      time.Duration // first step
+	stepped   bool // once at least
 
 	phase     phase
 	boot      string // what the ids of this process, and of no other, begin with
@@ -130,7 +130,7 @@ type Machine struct {
 // New returns a machine that is closed and knows nothing. The ids of its openings carry a nonce of this process: a replacement under
 // the same name must not take out, or drop, the name of a predecessor that may still be open.
 func New(cfg Config) *Machine {
-	m := &Machine{cfg: cfg, boot: cfg.Replica + "~" + cfg.Nonce() + "~", born: -1}
+	m := &Machine{cfg: cfg, boot: cfg.Replica + "~" + cfg.Nonce() + "~"}
 	m.id = m.boot + "0"
 	return m
 }

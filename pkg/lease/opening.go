@@ -5,8 +5,8 @@ import "strconv"
 // tick moves this machine's time on. Each stretch between two steps counts by the clock that ran further: a pause in which the
 // monotonic clock froze is remembered even if the wall clock is set back afterwards, and a step back does not hide a later pause.
 func (m *Machine) tick(now Time) {
-	if m.born < 0 {
-		m.born, m.now = now.Mono, now
+	if !m.stepped {
+		m.stepped, m.now = true, now
 		return
 	}
 	lag := now.Wall - m.now.Wall - (now.Mono - m.now.Mono)

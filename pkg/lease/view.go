@@ -38,9 +38,8 @@ func (m *Machine) View() View {
 		State: m.state(), Open: m.phase == serving, Deadline: m.deadline, Opening: m.id,
 		Epoch: m.doc.Epoch, Holder: m.doc.Holder, Known: m.known, Closing: m.doc.Closing,
 	}
-	// A replica that could not look for a whole term had better answer 423 than nothing.
-	looked := m.known || m.now.Mono-m.born >= m.cfg.Term.T
-	v.Ready = looked && (v.Open || !m.holding() || m.doc.Closing)
+	// One that never saw the document may be in the zone that serves, and replace one that does.
+	v.Ready = m.known && (v.Open || !m.holding() || m.doc.Closing)
 	v.OrderedAway = m.known && (m.doc.Closing && m.doc.Successor != "" && m.doc.Successor != m.cfg.Zone ||
 		m.doc.Holder != m.cfg.Zone && !m.doc.Released && m.intents.overrideStands(&m.doc))
 	v.Stopped = m.stopping && m.phase == closed && (!m.holding() || !m.doc.Closing || len(m.endedIDs()) == 0)
@@ -84,9 +83,6 @@ func (m *Machine) Wake() time.Duration {
 		sooner(m.now.Mono + (m.deadline.Wall - m.now.Wall))
 		sooner(m.cutAt.Mono)
 		sooner(m.drainAt.Mono)
-	}
-	if !m.known {
-		sooner(m.born + m.cfg.Term.T) // Ready changes
 	}
 	if m.writing == nil {
 		sooner(m.nextRenew)
