@@ -250,8 +250,7 @@ func (f *fencedWriter) serveDirect(d *direct, r *http.Request, route *Route, c *
 		f.over()
 	}()
 	d.serve(f, r, route, c)
-	// net/http sends the rest of an answer after its handler. A lane does it here, where a cut still ends it.
-	if own, is := f.ResponseWriter.(*reply); is && (!f.alive() || own.finish() != nil) {
+	if !f.deliver() {
 		panic(http.ErrAbortHandler)
 	}
 }

@@ -59,6 +59,25 @@ func (f *fencedWriter) serve(next http.Handler, r *http.Request) {
 		}()
 	}
 	next.ServeHTTP(f, r)
+	if f.upgraded.Load() == nil && !f.deliver() {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// deliver sends what is still held of the answer, where a cut ends it: net/http would do so after its handler. It returns false where the
+// client must not take what it has for an answer.
+func (f *fencedWriter) deliver() bool {
+	if !f.alive() {
+		return false
+	}
+	if own, is := f.ResponseWriter.(*reply); is {
+		return own.finish() == nil
+	}
+	if f.code == 0 {
+		return true // there is no answer
+	}
+	err := http.NewResponseController(f.ResponseWriter).Flush()
+	return err == nil || errors.Is(err, http.ErrNotSupported)
 }
 
 // watch has the request cut when its opening is, until over. stop ends what is under way towards the service.

@@ -15,15 +15,14 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// askHTTP2 sends one request without a body, of these very fields, and returns the answer's status: "" where the stream or the connection is
-// reset.
-func (l *lab) askHTTP2(t *testing.T, fields ...string) string {
+// sendHTTP2 sends one request without a body, of these very fields, on a connection with these settings, and returns what reads the answer.
+func (l *lab) sendHTTP2(t *testing.T, settings []http2.Setting, fields ...string) *http2.Framer {
 	t.Helper()
 	conn, err := tls.Dial("tcp", strings.TrimPrefix(l.url, "https://"), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}) //nolint:gosec // a test's certificate
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { conn.Close() })
 	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
@@ -39,12 +38,19 @@ func (l *lab) askHTTP2(t *testing.T, fields ...string) string {
 	if _, err := conn.Write([]byte(http2.ClientPreface)); err != nil {
 		t.Fatal(err)
 	}
-	if err := framer.WriteSettings(); err != nil {
+	if err := framer.WriteSettings(settings...); err != nil {
 		t.Fatal(err)
 	}
 	if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: true}); err != nil {
 		t.Fatal(err)
 	}
+	return framer
+}
+
+// askHTTP2 sends one request as sendHTTP2 does and returns the answer's status: "" where the stream or the connection is reset.
+func (l *lab) askHTTP2(t *testing.T, fields ...string) string {
+	t.Helper()
+	framer := l.sendHTTP2(t, nil, fields...)
 	for {
 		frame, err := framer.ReadFrame()
 		if err != nil {
