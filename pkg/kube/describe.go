@@ -61,22 +61,26 @@ func failureOf(object *unstructured.Unstructured) string {
 
 // podTrouble returns the first trouble, in order of pod names, of the pods that the workload selects.
 func podTrouble(object *unstructured.Unstructured, pods []*unstructured.Unstructured) string {
-	match, found, err := unstructured.NestedStringMap(object.Object, "spec", "selector", "matchLabels")
-	if err != nil || !found || len(match) == 0 {
-		return ""
-	}
-	selector := labels.SelectorFromSet(match)
-	pods = slices.Clone(pods)
-	slices.SortFunc(pods, func(a, b *unstructured.Unstructured) int { return strings.Compare(a.GetName(), b.GetName()) })
-	for _, pod := range pods {
-		if pod.GetDeletionTimestamp() != nil || !selector.Matches(labels.Set(pod.GetLabels())) {
-			continue
-		}
+	for _, pod := range selected(object, pods) {
 		if why := troubleOf(pod); why != "" {
 			return why
 		}
 	}
 	return ""
+}
+
+// selected returns those of pods that the workload selects and that are there to stay, by name.
+func selected(workload *unstructured.Unstructured, pods []*unstructured.Unstructured) []*unstructured.Unstructured {
+	match, found, err := unstructured.NestedStringMap(workload.Object, "spec", "selector", "matchLabels")
+	if err != nil || !found || len(match) == 0 {
+		return nil
+	}
+	selector := labels.SelectorFromSet(match)
+	pods = slices.DeleteFunc(slices.Clone(pods), func(pod *unstructured.Unstructured) bool {
+		return pod.GetDeletionTimestamp() != nil || !selector.Matches(labels.Set(pod.GetLabels()))
+	})
+	slices.SortFunc(pods, func(a, b *unstructured.Unstructured) int { return strings.Compare(a.GetName(), b.GetName()) })
+	return pods
 }
 
 func troubleOf(pod *unstructured.Unstructured) string {

@@ -21,6 +21,7 @@ const (
 	lockDuration = 20 * time.Second // after that long without a renewal a lock is nobody's
 	lockRenewal  = 5 * time.Second
 	lockCall     = 4 * time.Second
+	lockLook     = time.Second // how often somebody else's lock is looked at
 )
 
 // ErrLockLost is the cause of a cancelled context whose lock could not be renewed in time, or was taken by somebody else.
@@ -40,16 +41,17 @@ type lock struct {
 	leases    coordination.LeaseInterface
 	holder    string
 	client    *Client
+	report    func(string)
 	takenFrom string
 	cancel    context.CancelCauseFunc
 	ended     chan struct{}
 }
 
 // Acquire takes the zone's deploy lock for holder (a name that people recognise and that no two processes share) and keeps renewing it
-// until Release. The returned context ends, with a cause that is ErrLockLost, when the lock was lost. A lock that is held is an error
-// that names its holder. One that looks run out is watched for a renewal's time first, since the clocks of two workstations differ.
-func (c *Client) Acquire(ctx context.Context, holder string) (*Lock, context.Context, error) {
-	l := &lock{leases: c.clientset.CoordinationV1().Leases(c.Zone.Namespace), holder: holder, client: c, ended: make(chan struct{})}
+// until Release. The returned context ends, with a cause that is ErrLockLost, when the lock was lost. A lock whose holder renews it is an
+// error that names the holder; one whose holder does not is waited for, and report told so.
+func (c *Client) Acquire(ctx context.Context, holder string, report func(string)) (*Lock, context.Context, error) {
+	l := &lock{leases: c.clientset.CoordinationV1().Leases(c.Zone.Namespace), holder: holder, client: c, report: report, ended: make(chan struct{})}
 	if err := l.take(ctx); err != nil {
 		return nil, nil, c.Explain(err)
 	}
@@ -76,10 +78,10 @@ func (l *lock) take(ctx context.Context) error {
 		return fmt.Errorf("read deploy lock: %w", err)
 	}
 	if former := holderOf(found); former != "" {
-		if left := remaining(found, time.Now()); left > 0 {
-			return l.held(former, left)
-		}
-		if err := pause(ctx, lockRenewal+time.Second); err != nil {
+		switch err := l.outlive(ctx, found); {
+		case apierrors.IsNotFound(err):
+			return l.take(ctx)
+		case err != nil:
 			return err
 		}
 		l.takenFrom = former
@@ -87,7 +89,7 @@ func (l *lock) take(ctx context.Context) error {
 	found.Spec = spec // found's resourceVersion goes along: had anybody renewed meanwhile, this is a conflict
 	_, err = l.leases.Update(ctx, found, metav1.UpdateOptions{FieldManager: FieldManager})
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		return l.held("somebody who took it at this moment", lockDuration)
+		return l.held("somebody who took it at this moment")
 	}
 	if err != nil {
 		return fmt.Errorf("take deploy lock: %w", err)
@@ -95,11 +97,31 @@ func (l *lock) take(ctx context.Context) error {
 	return nil
 }
 
-func (l *lock) held(by string, left time.Duration) error {
+// outlive watches a lock until it has run out; that its holder renews it is an error, and that it was given back NotFound. The clocks of two
+// workstations differ: one that looks run out is watched for longer than a renewal takes to come, and no lock for longer than it lives.
+func (l *lock) outlive(ctx context.Context, found *coordinationv1.Lease) error {
+	former := holderOf(found)
+	left := min(max(remaining(found, time.Now()), lockRenewal+time.Second), lockDuration)
+	l.report(fmt.Sprintf("held by %s: watching for %d s whether it is renewed", former, int(left.Seconds()+0.5)))
+	for end := time.Now().Add(left); time.Now().Before(end); {
+		if err := pause(ctx, min(lockLook, time.Until(end))); err != nil {
+			return err
+		}
+		now, err := l.leases.Get(ctx, LockName, metav1.GetOptions{})
+		switch {
+		case err != nil:
+			return fmt.Errorf("read deploy lock: %w", err)
+		case holderOf(now) != former || !now.Spec.RenewTime.Equal(found.Spec.RenewTime):
+			return l.held(holderOf(now))
+		}
+	}
+	return nil
+}
+
+func (l *lock) held(by string) error {
 	z := l.client.Zone
 	return hint.Wrap(fmt.Errorf("another deploy is at work in namespace %q: the lock is held by %s", z.Namespace, by),
-		"wait for it to end (a dead one's lock runs out in %d s); look with: kubectl --context %s -n %s get lease %s -o yaml",
-		int(left.Seconds()+0.5), z.Context, z.Namespace, LockName)
+		"wait for it to end, then run this again; look with: kubectl --context %s -n %s get lease %s -o yaml", z.Context, z.Namespace, LockName)
 }
 
 func (l *lock) spec(now metav1.MicroTime) coordinationv1.LeaseSpec {

@@ -46,7 +46,7 @@ func present(t *testing.T, set *fake.Clientset) *coordinationv1.Lease {
 func TestLockIsTakenRenewedReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, set := fakeClient()
-		lock, held, err := client.Acquire(t.Context(), "me")
+		lock, held, err := client.Acquire(t.Context(), "me", func(string) {})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,14 +75,21 @@ func TestLockIsTakenRenewedReleased(t *testing.T) {
 
 func TestLockOfOthers(t *testing.T) {
 	for name, tc := range map[string]struct {
-		renewedAgo time.Duration
-		meanwhile  bool // its holder renews while we look
+		renewedAgo time.Duration    // by our clock
+		renews     time.Duration    // after how long its holder does, 0 for never
+		ends       bool             // it gives the lock back instead
+		meanwhile  bool             // somebody updates the lock right before we do
+		takes      [2]time.Duration // how long, when it is taken
 		refused    bool
 	}{
-		"held":                    {renewedAgo: time.Second, refused: true},
-		"run out":                 {renewedAgo: time.Minute},
-		"looks run out, is alive": {renewedAgo: time.Minute, meanwhile: true, refused: true},
-		"a clock ahead of ours":   {renewedAgo: -time.Hour, refused: true},
+		"held":                               {renewedAgo: time.Second, renews: 4 * time.Second, refused: true},
+		"held, and given back":               {renewedAgo: time.Second, renews: 4 * time.Second, ends: true, takes: [2]time.Duration{4 * time.Second, 5 * time.Second}},
+		"its holder is dead":                 {renewedAgo: 3 * time.Second, takes: [2]time.Duration{17 * time.Second, 18 * time.Second}},
+		"run out":                            {renewedAgo: time.Minute, takes: [2]time.Duration{lockRenewal, lockRenewal + 2*time.Second}},
+		"looks run out, is alive":            {renewedAgo: time.Minute, renews: 5 * time.Second, refused: true},
+		"taken by a third right before us":   {renewedAgo: time.Minute, meanwhile: true, refused: true},
+		"a clock ahead of ours":              {renewedAgo: -time.Hour, renews: 4 * time.Second, refused: true},
+		"a clock ahead of ours, holder dead": {renewedAgo: -time.Hour, takes: [2]time.Duration{lockDuration, lockDuration + time.Second}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -93,7 +100,25 @@ func TestLockOfOthers(t *testing.T) {
 						return true, nil, apierrors.NewConflict(coordinationv1.Resource("leases"), LockName, errors.New("modified"))
 					})
 				}
-				lock, _, err := client.Acquire(t.Context(), "me")
+				if tc.renews > 0 {
+					go func() {
+						time.Sleep(tc.renews)
+						leases, err := set.CoordinationV1().Leases("ns"), error(nil)
+						if tc.ends {
+							err = leases.Delete(context.Background(), LockName, metav1.DeleteOptions{})
+						} else {
+							_, err = leases.Update(context.Background(), lease("bob@laptop", time.Now().Add(-tc.renewedAgo)), metav1.UpdateOptions{})
+						}
+						if err != nil {
+							t.Error(err)
+						}
+					}()
+				}
+				began, reports := time.Now(), []string(nil)
+				lock, _, err := client.Acquire(t.Context(), "me", func(text string) { reports = append(reports, text) })
+				if len(reports) != 1 || !strings.Contains(reports[0], "held by bob@laptop") {
+					t.Errorf("reported %q", reports)
+				}
 				if tc.refused {
 					if err == nil || hint.Of(err) == "" {
 						t.Fatalf("got %v, hint %q", err, hint.Of(err))
@@ -106,7 +131,10 @@ func TestLockOfOthers(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if lock.TakenFrom != "bob@laptop" || holderOf(present(t, set)) != "me" {
+				if took := time.Since(began); took < tc.takes[0] || took > tc.takes[1] {
+					t.Errorf("it took %v", took)
+				}
+				if (lock.TakenFrom == "bob@laptop") == tc.ends || holderOf(present(t, set)) != "me" {
 					t.Errorf("taken from %q, held by %q", lock.TakenFrom, holderOf(present(t, set)))
 				}
 				if err := lock.Release(t.Context()); err != nil {
@@ -140,7 +168,7 @@ func TestLockIsLost(t *testing.T) {
 				set.PrependReactor("get", "leases", func(k8stesting.Action) (bool, runtime.Object, error) {
 					return gone.Load(), nil, context.DeadlineExceeded
 				})
-				lock, held, err := client.Acquire(t.Context(), "me")
+				lock, held, err := client.Acquire(t.Context(), "me", func(string) {})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -52,7 +52,7 @@ func (c *Client) Wait(ctx context.Context, objects []map[string]any, timeout tim
 	for {
 		if err := w.next(ctx); err != nil {
 			if errors.Is(err, errWaited) {
-				return c.notReady(last, timeout, w.lastError())
+				return c.notReady(context.WithoutCancel(ctx), w, targets, last, timeout)
 			}
 			return err
 		}
@@ -71,12 +71,36 @@ func (c *Client) Wait(ctx context.Context, objects []map[string]any, timeout tim
 
 var errWaited = errors.New("waited long enough")
 
-func (c *Client) notReady(last Readiness, timeout time.Duration, watchErr error) error {
-	if watchErr != nil {
-		return c.Explain(fmt.Errorf("not ready after %s, and the watch fails: %w", timeout, watchErr))
+// notReady says what was waited for, and what the first container that ran and is not ready wrote last: why it is not, it knows best.
+func (c *Client) notReady(ctx context.Context, w *watch, targets []target, last Readiness, timeout time.Duration) error {
+	if err := w.lastError(); err != nil {
+		return c.Explain(fmt.Errorf("not ready after %s, and the watch fails: %w", timeout, err))
 	}
-	return hint.Wrap(fmt.Errorf("not ready after %s: %s", timeout, strings.Join(last.Waiting, "; ")),
-		"kubectl --context %s -n %s get pods,events; a longer wait: --timeout 15m", c.Zone.Context, c.Zone.Namespace)
+	err := fmt.Errorf("not ready after %s: %s", timeout, strings.Join(last.Waiting, "; "))
+	next := "get pods,events"
+	if s, is := w.speaker(targets); is {
+		if words := c.lastWords(ctx, s); words != "" {
+			err = fmt.Errorf("%w; pod %s wrote last: %s", err, s.pod, words)
+		}
+		next = "logs " + s.pod + " -c " + s.container
+	}
+	return hint.Wrap(err, "kubectl --context %s -n %s %s; a longer wait: --timeout 15m", c.Zone.Context, c.Zone.Namespace, next)
+}
+
+// speaker returns the first one of the targets that are not ready.
+func (w *watch) speaker(targets []target) (speaker, bool) {
+	pods := w.pods()
+	for _, t := range targets {
+		if w.waitingFor(t, pods) == "" {
+			continue
+		}
+		if object := w.object(t); object != nil {
+			if s, is := speakerOf(object, pods); is {
+				return s, true
+			}
+		}
+	}
+	return speaker{}, false
 }
 
 // target is an object that is waited for.
@@ -225,10 +249,9 @@ func (w *watch) readiness(targets []target) Readiness {
 
 // waitingFor returns why t is not ready, "" when it is.
 func (w *watch) waitingFor(t target, pods []*unstructured.Unstructured) string {
-	found, exists, err := w.informers[t.resource].Informer().GetStore().GetByKey(w.namespace + "/" + t.name)
-	object, ok := found.(*unstructured.Unstructured)
+	object := w.object(t)
 	switch {
-	case err != nil || !exists || !ok:
+	case object == nil:
 		return "is not there"
 	case object.GetGeneration() < t.generation:
 		return "is being updated"
@@ -241,6 +264,16 @@ func (w *watch) waitingFor(t target, pods []*unstructured.Unstructured) string {
 		return ""
 	}
 	return describe(object, result.Message, pods)
+}
+
+// object returns t as the watch knows it, nil when it is not there.
+func (w *watch) object(t target) *unstructured.Unstructured {
+	found, exists, err := w.informers[t.resource].Informer().GetStore().GetByKey(w.namespace + "/" + t.name)
+	object, ok := found.(*unstructured.Unstructured)
+	if err != nil || !exists || !ok {
+		return nil
+	}
+	return object
 }
 
 func (w *watch) pods() []*unstructured.Unstructured {

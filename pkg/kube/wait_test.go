@@ -9,9 +9,11 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
+	kubefake "k8s.io/client-go/kubernetes/fake"
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/zone"
@@ -58,6 +60,22 @@ func TestWaitSeesTheRolloutByWatch(t *testing.T) {
 	}
 	if len(seen) != 2 || seen[0].Ready != 0 || seen[0].Waiting[0] != "Deployment/ledger 0/2 (ErrImagePull)" || seen[1].Ready != 1 || seen[1].Total != 1 {
 		t.Errorf("reported %+v", seen)
+	}
+}
+
+// TestWaitTellsLastWords has two pods of a rollout: one that serves, and a new one that runs and is not ready.
+func TestWaitTellsLastWords(t *testing.T) {
+	live := parse(t, ledger)
+	old := parse(t, pod("ledger-a", "app: ledger", `{containerStatuses: [{name: main, ready: true, state: {running: {}}}]}`))
+	fresh := parse(t, pod("ledger-b", "app: ledger", `{containerStatuses: [{name: main, ready: false, state: {running: {}}}]}`))
+	for _, o := range []*unstructured.Unstructured{live, old, fresh} {
+		o.SetNamespace("ns")
+	}
+	client := watched(live, old, fresh)
+	client.clientset = kubefake.NewClientset()
+	err := client.Wait(t.Context(), []map[string]any{parse(t, ledger).Object}, time.Second, func(Readiness) {})
+	if err == nil || !strings.HasSuffix(err.Error(), "Deployment/ledger 0/2; pod ledger-b wrote last: fake logs") || !strings.Contains(hint.Of(err), "-n ns logs ledger-b -c main") {
+		t.Errorf("%v, hint %q", err, hint.Of(err))
 	}
 }
 

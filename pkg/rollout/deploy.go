@@ -147,12 +147,12 @@ func (r *run) guarded(ctx context.Context) (err error) {
 		return err
 	}
 	r.at("lock", "taking the deploy lock")
-	lock, held, err := r.target.Cluster.Acquire(ctx, r.Holder)
+	lock, held, err := r.target.Cluster.Acquire(ctx, r.Holder, func(text string) { r.at("lock", text) })
 	if err != nil {
 		return err
 	}
 	if lock.TakenFrom != "" {
-		r.Progress.Note(r.zone, "took over the deploy lock of "+lock.TakenFrom+", which had run out")
+		r.Progress.Note(r.zone, "took over the deploy lock of "+lock.TakenFrom+", which did not renew it")
 	}
 	var once sync.Once
 	release := func() error {

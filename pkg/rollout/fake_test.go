@@ -69,7 +69,7 @@ func (c *cluster) EnsureNamespace(context.Context, map[string]string) (bool, err
 	return true, nil
 }
 
-func (c *cluster) Acquire(ctx context.Context, holder string) (*kube.Lock, context.Context, error) {
+func (c *cluster) Acquire(ctx context.Context, holder string, _ func(string)) (*kube.Lock, context.Context, error) {
 	if c.holder != "" {
 		return nil, nil, fmt.Errorf("the lock is held by %s", c.holder)
 	}

@@ -27,7 +27,7 @@ type Cluster interface {
 	// UID returns the UID of the kube-system namespace.
 	UID(ctx context.Context) (string, error)
 	EnsureNamespace(ctx context.Context, labels map[string]string) (created bool, err error)
-	Acquire(ctx context.Context, holder string) (*kube.Lock, context.Context, error)
+	Acquire(ctx context.Context, holder string, report func(string)) (*kube.Lock, context.Context, error)
 }
 
 // Objects is what a rollout needs of a zone's live objects; *kube.Client is one.
