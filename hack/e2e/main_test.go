@@ -116,6 +116,7 @@ func (l *lab) troubles() []trouble {
 		{"the database is checked from here, through a zone and from the zones", l.mongoChecked, stays, nothing},
 		{"the routers change to the customer's CA and back", l.customerCA, stays, nothing},
 		{"gateways are replaced", l.gatewaysRoll, stays, nothing},
+		{"new gateways cannot reach the database", l.gatewaysBlind, stays, nothing},
 		{"region cut, the primary elsewhere", l.regionCut, moves, takeover},
 		{"region cut with the primary in it", l.regionCutWithPrimary, moves, takeover},
 		{"database cut off from the active zone", l.databaseCutOff, moves, takeover},

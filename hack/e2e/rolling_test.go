@@ -4,8 +4,11 @@ package e2e
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -79,4 +82,31 @@ func (l *lab) gatewaysRoll(t *testing.T, from, _ string) {
 		return len(strings.Fields(pods)) == 2
 	})
 	h.finish(t, "gateways replaced")
+}
+
+// gatewaysBlind deploys gateways that cannot reach the database to the serving zone: they replace nobody, and deploy says why.
+func (l *lab) gatewaysBlind(t *testing.T, from, _ string) {
+	work := t.TempDir()
+	wrong := filepath.Join(work, "ca.crt")
+	if r := l.run(t, time.Minute, "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+		"-subj", "/CN=Wrong CA", "-keyout", filepath.Join(work, "ca.key"), "-out", wrong); r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	pair, err := base64.StdEncoding.DecodeString(l.kubectl(t, from, "get", "secret", "aporeto-gateway-mongodb", "-o", `jsonpath={.data.full\.pem}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(work, "full.pem"), pair, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.kubectl(t, from, "create", "secret", "generic", "wrong-ca", "--from-file=ca.crt="+wrong, "--from-file="+filepath.Join(work, "full.pem"))
+	h := startHammer(t, from)
+	r := l.aporeto(t, "deploy", "--zone", names[from], "--set", "gateway.mongo.existingSecret=wrong-ca", "--timeout", "20s")
+	if r.code != 1 || !strings.Contains(r.stderr, "Deployment/aporeto-gateway") || !strings.Contains(r.stderr, "x509: certificate signed by unknown authority") ||
+		!strings.Contains(r.stderr, "logs aporeto-gateway-") {
+		t.Errorf("deploy with the wrong CA: exit %d\n%s", r.code, r.stderr)
+	}
+	l.must(t, "deploy", "--zone", names[from])
+	l.kubectl(t, from, "delete", "secret", "wrong-ca")
+	h.finish(t, "gateways that cannot reach the database")
 }
