@@ -157,6 +157,40 @@ func get(ctx context.Context, url string, into any) error {
 	return json.NewDecoder(response.Body).Decode(into)
 }
 
+// withZones has measure look at two zones of two gateways, the first of which serves, over a traced database. Records move at once; ordered says
+// whether by an order, after which the other zone need not be eligible.
+func (l *lab) withZones(ctx context.Context, index int, ordered bool, measure func(context.Context, *database, *environment) error) error {
+	db, err := l.startDatabase(ctx, true)
+	if err != nil {
+		return err
+	}
+	defer db.end(ctx)
+	upstream, err := l.startUpstream(ctx) // eligible zones connect to it now and then
+	if err != nil {
+		return err
+	}
+	defer upstream.stop()
+	e, err := l.newEnvironment(ctx, db, index, true)
+	if err != nil {
+		return err
+	}
+	defer e.end()
+	for z := range e.zones {
+		if err := e.startGateways(ctx, z); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := e.writeRecords(ctx, 0); err != nil {
+		return err
+	}
+	if err := e.settle(ctx, 0, ordered); err != nil {
+		return err
+	}
+	return measure(ctx, db, e)
+}
+
 // settle waits until both replicas of zone z are open and those of the other zone are passive and could take over, and returns an
 // error when that does not come.
 func (e *environment) settle(ctx context.Context, z int, ordered bool) error {

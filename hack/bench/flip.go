@@ -41,51 +41,30 @@ const flipIndex = 100
 
 // measureFlips flips a loaded environment's gates.
 func (l *lab) measureFlips(ctx context.Context, spec flipSpec) (*flipResult, error) {
-	db, err := l.startDatabase(ctx, true)
+	result := &flipResult{Spec: spec, Term: lease.DefaultTerm()}
+	err := l.withZones(ctx, flipIndex, true, func(ctx context.Context, _ *database, e *environment) error {
+		f := &flipper{env: e, result: result}
+		end := f.load(ctx, spec.Connections)
+		defer end()
+		busy, began := newBusy(), time.Now()
+		for n := range spec.Switches {
+			if err := f.turn(ctx, n%2); err != nil {
+				return err
+			}
+		}
+		f.result.Busy, f.result.Rate = busy.share(), float64(f.answers.Load())/time.Since(began).Seconds()
+		for range spec.Fences {
+			if err := f.fence(ctx, spec.Switches%2); err != nil {
+				return err
+			}
+		}
+		f.result.Failures = f.failures.Load()
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer db.end(ctx)
-	upstream, err := l.startUpstream(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer upstream.stop()
-	e, err := l.newEnvironment(ctx, db, flipIndex, true)
-	if err != nil {
-		return nil, err
-	}
-	defer e.end()
-	for z := range e.zones {
-		if err := e.startGateways(ctx, z); err != nil {
-			return nil, err
-		}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	if err := e.writeRecords(ctx, 0); err != nil {
-		return nil, err
-	}
-	if err := e.settle(ctx, 0, true); err != nil {
-		return nil, err
-	}
-	f := &flipper{env: e, result: &flipResult{Spec: spec, Term: lease.DefaultTerm()}}
-	end := f.load(ctx, spec.Connections)
-	defer end()
-	busy, began := newBusy(), time.Now()
-	for n := range spec.Switches {
-		if err := f.turn(ctx, n%2); err != nil {
-			return nil, err
-		}
-	}
-	f.result.Busy, f.result.Rate = busy.share(), float64(f.answers.Load())/time.Since(began).Seconds()
-	for range spec.Fences {
-		if err := f.fence(ctx, spec.Switches%2); err != nil {
-			return nil, err
-		}
-	}
-	f.result.Failures = f.failures.Load()
-	return f.result, nil
+	return result, nil
 }
 
 // flipper loads an environment and flips its gates.

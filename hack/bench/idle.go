@@ -31,71 +31,49 @@ const idleIndex = 101
 
 // measureIdle looks at two zones of two gateways that nobody asks anything.
 func (l *lab) measureIdle(ctx context.Context, spec idleSpec) (*idleResult, error) {
-	db, err := l.startDatabase(ctx, true)
-	if err != nil {
-		return nil, err
-	}
-	defer db.end(ctx)
-	upstream, err := l.startUpstream(ctx) // eligible zones connect to it now and then
-	if err != nil {
-		return nil, err
-	}
-	defer upstream.stop()
-	e, err := l.newEnvironment(ctx, db, idleIndex, true)
-	if err != nil {
-		return nil, err
-	}
-	defer e.end()
-	for z := range e.zones {
-		if err := e.startGateways(ctx, z); err != nil {
-			return nil, err
-		}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	if err := e.writeRecords(ctx, 0); err != nil {
-		return nil, err
-	}
-	if err := e.settle(ctx, 0, false); err != nil {
-		return nil, err
-	}
-	l.say("idle: settle for %s, look for %s", spec.Settle, spec.Time)
-	if err := sleep(ctx, spec.Settle); err != nil {
-		return nil, err
-	}
 	result := &idleResult{}
-	began := time.Now()
-	var all []*replica
-	cpu := map[*replica]time.Duration{}
-	for z, role := range []string{"active", "passive"} {
-		for _, r := range e.zones[z].replicas {
-			all, cpu[r] = append(all, r), r.cpu()
-			result.Replicas = append(result.Replicas, idleReplica{Role: role, PerSecond: map[string]float64{}})
+	err := l.withZones(ctx, idleIndex, false, func(ctx context.Context, db *database, e *environment) error {
+		l.say("idle: settle for %s, look for %s", spec.Settle, spec.Time)
+		if err := sleep(ctx, spec.Settle); err != nil {
+			return err
 		}
-	}
-	for time.Since(began) < spec.Time {
-		for i, r := range all {
-			rss, anonymous := r.rss()
-			result.Replicas[i].RSS, result.Replicas[i].Anonymous = max(result.Replicas[i].RSS, rss), max(result.Replicas[i].Anonymous, anonymous)
-		}
-		if err := sleep(ctx, time.Second); err != nil {
-			return nil, err
-		}
-	}
-	elapsed := time.Since(began).Seconds()
-	result.Seconds = elapsed
-	seen, err := readTrace(db.trace, began)
-	if err != nil {
-		return nil, err
-	}
-	for i, r := range all {
-		result.Replicas[i].CPU = millis(r.cpu()-cpu[r]) / elapsed
-		for _, c := range seen {
-			if c.Client == r.dn {
-				result.Replicas[i].PerSecond[operation(c.Name, c.Collection)] += 1 / elapsed
-				result.Replicas[i].All += 1 / elapsed
+		began := time.Now()
+		var all []*replica
+		cpu := map[*replica]time.Duration{}
+		for z, role := range []string{"active", "passive"} {
+			for _, r := range e.zones[z].replicas {
+				all, cpu[r] = append(all, r), r.cpu()
+				result.Replicas = append(result.Replicas, idleReplica{Role: role, PerSecond: map[string]float64{}})
 			}
 		}
+		for time.Since(began) < spec.Time {
+			for i, r := range all {
+				rss, anonymous := r.rss()
+				result.Replicas[i].RSS, result.Replicas[i].Anonymous = max(result.Replicas[i].RSS, rss), max(result.Replicas[i].Anonymous, anonymous)
+			}
+			if err := sleep(ctx, time.Second); err != nil {
+				return err
+			}
+		}
+		elapsed := time.Since(began).Seconds()
+		result.Seconds = elapsed
+		seen, err := readTrace(db.trace, began)
+		if err != nil {
+			return err
+		}
+		for i, r := range all {
+			result.Replicas[i].CPU = millis(r.cpu()-cpu[r]) / elapsed
+			for _, c := range seen {
+				if c.Client == r.dn {
+					result.Replicas[i].PerSecond[operation(c.Name, c.Collection)] += 1 / elapsed
+					result.Replicas[i].All += 1 / elapsed
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return result, nil
 }
