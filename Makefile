@@ -58,7 +58,7 @@ conformance: ## TestConformance and pkg/mongo as others run them on a real clust
 
 .PHONY: generate
 generate: ## Rewrite golden files and the charts' READMEs
-	go test ./charts -update
+	go test ./charts ./cmd/kubectl-aporeto -update
 
 .PHONY: bench
 bench: ## Gaps, gate flips, throughput beside nginx and Caddy, idle cost; writes docs/benchmarks.md. Not part of CI (Linux, a quiet machine)

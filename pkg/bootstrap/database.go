@@ -4,6 +4,7 @@ package bootstrap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -46,7 +47,8 @@ const rounds = 12
 // EnsureDatabase makes the users of the services and of every zone's agents, their roles, the shard zones, and the environment's
 // documents. It looks, writes what differs, and looks again, until nothing does: so it may be killed anywhere and run again, and two at
 // once end in one state. before, when not nil, is shown every plan that writes something and may refuse it. done are the steps that were
-// made, also beside an error; the plan is the last one, with what is left and what was found.
+// made, also beside an error; the plan is the last one, with what is left and what was found. A user with a role that does not exist is an
+// error that keeps nothing else from being made.
 func EnsureDatabase(ctx context.Context, db *mongo.Client, want Want, before func(Plan) error) (done []Step, last Plan, err error) {
 	for round := range rounds {
 		if err := stepAside(ctx, round); err != nil {
@@ -60,14 +62,20 @@ func EnsureDatabase(ctx context.Context, db *mongo.Client, want Want, before fun
 				return done, last, err
 			}
 		}
+		var wrong []error
 		for _, step := range last.Writes() {
 			made, err := step.make(ctx, db, want.Environment)
-			if err != nil {
+			switch {
+			case mongo.NoRole(err):
+				wrong = append(wrong, err)
+			case err != nil:
 				return done, last, err
-			}
-			if made {
+			case made:
 				done = append(done, step)
 			}
+		}
+		if wrong != nil {
+			return done, last, hint.Wrap(errors.Join(wrong...), "correct the roles of that service, or create the role: kubectl aporeto value get services")
 		}
 	}
 	return done, last, hint.New(fmt.Sprintf("after %d rounds %s is still to be done: somebody changes it back", rounds, last.Writes()[0]),

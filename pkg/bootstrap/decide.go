@@ -133,6 +133,11 @@ func (w Want) users(p *Plan, have []mongo.User) error {
 			p.Steps = append(p.Steps, *step)
 		}
 	}
+	for _, id := range w.Adopt {
+		if !slices.ContainsFunc(have, func(u mongo.User) bool { return slices.Contains(u.Environments, id) }) {
+			p.Findings = append(p.Findings, Finding{Note: true, Text: "no user is recorded as environment " + id + "'s: there is none to adopt"})
+		}
+	}
 	if len(conflicts) > 0 {
 		return hint.Wrap(errors.Join(conflicts...),
 			"give the service another name here; or, where that environment no longer exists: kubectl aporeto mongo bootstrap --adopt ID")

@@ -31,29 +31,41 @@ func (c *Certificates) Check(files []string) ([]Status, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	roots, middle := x509.NewCertPool(), x509.NewCertPool()
+	var since time.Time // when all CAs were valid
 	for _, name := range []string{pki.RootCA, pki.SystemCA, pki.PublicCA} {
 		cert, err := c.authorityCertificate(name)
 		switch {
 		case err != nil: // its own line says so
+			continue
 		case name == pki.RootCA:
 			roots.AddCert(cert)
 		default:
 			middle.AddCert(cert)
 		}
-	}
-	list := make([]Status, 0, len(files))
-	seen := map[string]bool{}
-	for _, file := range files {
-		status, err := c.checkFile(file, roots, middle)
-		if err != nil {
-			return nil, err
+		if cert.NotBefore.After(since) {
+			since = cert.NotBefore
 		}
-		seen[file] = true
-		list = append(list, status)
 	}
 	leaves, err := pki.Leaves(c.Environment.Zones, nil, c.Lives)
 	if err != nil {
 		return nil, err
+	}
+	subjects := map[string]string{}
+	for _, leaf := range leaves {
+		subjects[leaf.Name] = leaf.Subject.String()
+	}
+	list := make([]Status, 0, len(files))
+	seen := map[string]bool{}
+	for _, file := range files {
+		status, err := c.checkFile(file, x509.VerifyOptions{Roots: roots, Intermediates: middle, CurrentTime: since, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+		if err != nil {
+			return nil, err
+		}
+		if want := subjects[status.Name]; want != "" && status.Subject != "" && status.Subject != want {
+			status.Problems = append(status.Problems, "its subject is not "+want)
+		}
+		seen[file] = true
+		list = append(list, status)
 	}
 	var wanted []string
 	for _, a := range pki.Authorities(c.Environment.ID, c.Lives) {
@@ -70,7 +82,7 @@ func (c *Certificates) Check(files []string) ([]Status, error) {
 	return list, nil
 }
 
-func (c *Certificates) checkFile(file string, roots, middle *x509.CertPool) (Status, error) {
+func (c *Certificates) checkFile(file string, verify x509.VerifyOptions) (Status, error) {
 	name := strings.TrimPrefix(file, environment.CertsDir+"/")
 	name = strings.TrimSuffix(strings.TrimSuffix(name, ".pem"), "-cert")
 	status := Status{Name: name, File: file, Problems: []string{}}
@@ -94,8 +106,13 @@ func (c *Certificates) checkFile(file string, roots, middle *x509.CertPool) (Sta
 	if !strings.HasSuffix(file, "-cert.pem") {
 		return status, nil // the user's own: signed by whom the user likes
 	}
-	// At a moment when it was valid: its age has a column of its own.
-	if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, Intermediates: middle, CurrentTime: cert.NotBefore.Add(time.Second), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+	// At a moment when it and the CAs were valid: its age has a column of its own. A CA that was renewed is younger than what it signed; what
+	// ended before that was never seen together with it, and has expired.
+	if cert.NotBefore.After(verify.CurrentTime) {
+		verify.CurrentTime = cert.NotBefore
+	}
+	verify.CurrentTime = verify.CurrentTime.Add(time.Second)
+	if _, err := cert.Verify(verify); err != nil && verify.CurrentTime.Before(cert.NotAfter) {
 		status.Problems = append(status.Problems, fmt.Sprintf("does not verify: %v", err))
 	}
 	problems, err := c.checkKey(strings.TrimSuffix(path.Base(file), "-cert.pem"), data)

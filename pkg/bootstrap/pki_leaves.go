@@ -49,6 +49,11 @@ func (c *Certificates) ensureLeaves(ctx context.Context, leaves []pki.Leaf, forc
 			raise = raise || leaf.Zone != "" && files.existed()
 		}
 	}
+	if passphrases != nil {
+		if _, err := c.authority(pki.SystemCA); err != nil { // before anything is changed for certificates that cannot be made
+			return nil, err
+		}
+	}
 	var changes []Change
 	if raise {
 		if changes, err = c.raiseGeneration(); err != nil {

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -29,7 +30,10 @@ func runGroup(cmd *cobra.Command, args []string) error {
 		}
 	}
 	err := usagef("unknown command %q for %q", args[0], cmd.CommandPath())
-	return hint.Wrap(err, "the nearest is: %s %s", cmd.CommandPath(), values.Nearest(args[0], names))
+	if near := values.Like(args[0], names); near != "" {
+		return hint.Wrap(err, "the nearest is: %s %s", cmd.CommandPath(), near)
+	}
+	return hint.Wrap(err, "%s has %s", cmd.CommandPath(), strings.Join(names, ", "))
 }
 
 // usageErrors makes every mistake in the number of arguments below cmd a usage error with a hint.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+
+	"github.com/spf13/cobra"
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/zone"
@@ -52,6 +55,19 @@ func ExitCode(err error) int {
 		return ExitSomeZones
 	}
 	return ExitError
+}
+
+// usualHint adds the hint that is always true to an error of cmd that has none: a command line's help, a file's rights.
+func usualHint(cmd *cobra.Command, err error) error {
+	var usage *usageError
+	var file *fs.PathError
+	switch {
+	case errors.As(err, &usage):
+		return hint.Wrap(err, "%s --help", cmd.CommandPath())
+	case errors.As(err, &file) && file.Path != "":
+		return hint.Wrap(err, "ls -ld %s", hint.Quote(file.Path))
+	}
+	return err
 }
 
 // printError writes err and its hint to stderr, in the form every command shares. Each zone's failure gets a line and a hint of its own.

@@ -39,10 +39,13 @@ func (m *mongoFlags) open(f *Factory) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &database{f: f, dir: dir, env: env, certificates: f.certificates(dir, env, f.notify)}
-	for _, host := range hosts {
+	db := &database{f: f, dir: dir, env: env, certificates: f.certificates(dir, env, f.notify), zoneOf: map[string]string{}}
+	for i, host := range hosts {
 		if host != "" && !slices.Contains(db.hosts, host) {
 			db.hosts = append(db.hosts, host)
+			if i < len(env.Zones) {
+				db.zoneOf[host] = env.Zones[i].Name
+			}
 		}
 	}
 	if len(db.hosts) == 0 {
@@ -69,9 +72,10 @@ type database struct {
 	dir          *envdir.Dir
 	env          *environment.Environment
 	certificates *bootstrap.Certificates
-	hosts        []string   // the values of global.database.mongo.host, each once: zones may have routers of their own
-	dial         mongo.Dial // how a router is reached; nil: from here
-	via          *through   // whose dial it is, or nil
+	hosts        []string          // the values of global.database.mongo.host, each once: zones may have routers of their own
+	zoneOf       map[string]string // the first zone that has each of them
+	dial         mongo.Dial        // how a router is reached; nil: from here
+	via          *through          // whose dial it is, or nil
 }
 
 // connect returns a client of the routers host, logged in by the environment's admin certificate on first use. Only what is written
@@ -133,7 +137,7 @@ func (d *database) one(ctx context.Context) (*mongo.Client, error) {
 		}
 		clients = append(clients, c)
 	}
-	if err := oneDatabase(ctx, d.hosts, clients); err != nil {
+	if err := oneDatabase(ctx, d.hosts, clients, d.zoneOf); err != nil {
 		closeFrom(0)
 		return nil, err
 	}

@@ -91,6 +91,11 @@ func (a *adminFlags) ensure(ctx context.Context, db *database, dryRun bool) erro
 }
 
 func (a *adminFlags) connect(ctx context.Context, db *database, host string) (*mongo.Client, error) {
+	if a.router != "" {
+		if err := mongo.CheckHosts(a.router); err != nil {
+			return nil, usagef("--router: %w", err)
+		}
+	}
 	o, err := db.options(host)
 	if err != nil {
 		return nil, err
@@ -111,7 +116,15 @@ func (a *adminFlags) connect(ctx context.Context, db *database, host string) (*m
 		}
 		o.Certificate = func() (*tls.Certificate, error) { return pair, nil }
 	}
-	return mongo.Reach(ctx, o)
+	client, err := mongo.Reach(ctx, o)
+	if err != nil && a.localhost {
+		// Not Reach's hint, which is about the routers of global.database.mongo.host.
+		return nil, hint.Replace(err, "on the router's own host as it is; elsewhere through a tunnel to it: ssh -N -L 27017:localhost:27017 ROUTER; where the router or the tunnel has another port: --router localhost:PORT")
+	}
+	if err != nil && a.router != "" {
+		return nil, hint.Replace(err, "check --router %s: a router (mongos) as it is reached from here, HOST:PORT", hint.Quote(a.router))
+	}
+	return client, err
 }
 
 // certificate reads --login-cert. A key that needs no passphrase is not asked for one.
@@ -166,6 +179,9 @@ func explainBootstrap(err error) error {
 		return hint.Wrap(fmt.Errorf("the database has no user %s, the environment's administrator: %w", admin, err),
 			"in a shell on a router run: %s\nhint: or let this program do it: kubectl aporeto mongo bootstrap --localhost (through a tunnel to a router), --login-user NAME or --login-cert FILE",
 			bootstrap.AdminCommand())
+	case mongo.Passing(err):
+		return hint.Wrap(fmt.Errorf("the database stopped answering, by an election, a router or the network: %w", err),
+			"run the same command again: what was done stays; kubectl aporeto mongo status shows who answers")
 	case mongo.Unauthorized(err):
 		return hint.Wrap(fmt.Errorf("%s may not do this: %w", admin, err), "in a shell on a router run: db.getSiblingDB('%s').grantRolesToUser('%s', [ { role: 'root', db: 'admin' } ])",
 			mongo.External, admin)

@@ -42,8 +42,9 @@ It works as the environment's administrator, CN=mongodb-admin,OU=users,O=mongodb
 localhost exception of a router that has no user yet (--localhost, on the router's host or through a tunnel to it), or with a login
 that may create users (--login-user, --login-cert).
 
-A user that the environment made, and that no service or zone needs any more, is reported; --prune drops it. Users of other
-environments, and users made by hand, are never touched. --adopt ID takes over the users of an environment that no longer exists.`,
+A user of a service's name that somebody made by hand gets the service's roles, and is this environment's from then on. A user that the
+environment made, and that no service or zone needs any more, is reported; --prune drops it. Users of other environments, and all others,
+are never touched. --adopt ID takes over the users of an environment that no longer exists.`,
 		Example: `  kubectl aporeto mongo bootstrap --print-admin
   kubectl aporeto mongo bootstrap --dry-run
   ssh -N -L 27017:localhost:27017 mongo1 & kubectl aporeto mongo bootstrap --localhost
@@ -78,6 +79,9 @@ func (o *mongoBootstrapOptions) run(ctx context.Context) error {
 	db, err := o.mongo.open(o.f)
 	if err != nil {
 		return err
+	}
+	if slices.Contains(o.adopt, db.env.ID) {
+		return hint.Wrap(usagef("--adopt %s: that is this environment itself", db.env.ID), "its own users it has already: kubectl aporeto mongo bootstrap")
 	}
 	if len(o.adopt) > 0 && !o.dryRun {
 		question := fmt.Sprintf("Take over the users of environment %s? It must not exist any more.", strings.Join(o.adopt, ", "))

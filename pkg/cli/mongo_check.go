@@ -203,6 +203,9 @@ func (d *database) checkParams() (mongocheck.Params, error) {
 		return p, err
 	}
 	for _, s := range statuses {
+		if s.Name == pki.Admin && s.Subject != "" && !slices.Contains(p.Subjects, s.Subject) {
+			p.Subjects = append(p.Subjects, s.Subject) // what logs in, whatever it should be
+		}
 		if slices.Contains(own, s.Name) && s.Subject != "" {
 			p.Own = append(p.Own, mongocheck.Certificate{Subject: s.Subject, Issuer: s.Issuer, NotBefore: s.NotBefore, NotAfter: s.NotAfter})
 		}

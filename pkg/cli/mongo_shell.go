@@ -135,24 +135,15 @@ func (d *database) shell(program string, args []string) (shellCommand, error) {
 func (s shellCommand) script() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "(umask 077; d=$(mktemp -d) && trap 'rm -rf \"$d\"' EXIT &&\n")
-	fmt.Fprintf(&b, "{ kubectl aporeto pki decrypt %s --env %s; cat %s; } > \"$d/full.pem\" &&\n", quote(s.keyFile), quote(s.envDir), quote(s.certFile))
-	b.WriteString(quote(s.program))
+	fmt.Fprintf(&b, "{ kubectl aporeto pki decrypt %s --env %s; cat %s; } > \"$d/full.pem\" &&\n", hint.Quote(s.keyFile), hint.Quote(s.envDir), hint.Quote(s.certFile))
+	b.WriteString(hint.Quote(s.program))
 	for _, a := range s.before {
-		b.WriteString(" " + quote(a))
+		b.WriteString(" " + hint.Quote(a))
 	}
 	b.WriteString(" \"$d/full.pem\"")
 	for _, a := range s.after {
-		b.WriteString(" " + quote(a))
+		b.WriteString(" " + hint.Quote(a))
 	}
 	b.WriteString(")\n")
 	return b.String()
-}
-
-// quote makes one word of a POSIX shell out of s.
-func quote(s string) string {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:,=+@%"
-	if s != "" && strings.Trim(s, plain) == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -56,7 +56,7 @@ func (f *Factory) ensureCertificates(ctx context.Context, dir *envdir.Dir, force
 	return changes, certificates, err
 }
 
-// mongoHosts returns global.database.mongo.host as it holds in every zone, or in the environment while it has no zones.
+// mongoHosts returns global.database.mongo.host as it holds in every zone, "" where it is not set, or in the environment while it has no zones.
 func (f *Factory) mongoHosts(dir *envdir.Dir, env *environment.Environment) ([]string, error) {
 	zones := []*zone.Zone{nil}
 	if len(env.Zones) > 0 {
@@ -71,9 +71,11 @@ func (f *Factory) mongoHosts(dir *envdir.Dir, env *environment.Environment) ([]s
 		if err != nil {
 			return nil, err
 		}
-		if host, ok := tree.Lookup(values.Path{"global", "database", "mongo", "host"}); ok {
-			hosts = append(hosts, fmt.Sprint(host))
+		host, ok := tree.Lookup(values.Path{"global", "database", "mongo", "host"})
+		if !ok {
+			host = ""
 		}
+		hosts = append(hosts, fmt.Sprint(host))
 	}
 	return hosts, nil
 }

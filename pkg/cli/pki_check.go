@@ -57,6 +57,7 @@ func runPKICheck(f *Factory, out *printFlags, threshold days) error {
 	}
 	var items []certificateItem
 	var bad, renewable []string
+	early := true // what is bad only ends within the threshold, before the time at which pki init reissues it
 	for _, s := range found {
 		item := certificateItem{Status: s, State: certificateState(s, f.Now(), time.Duration(threshold))}
 		items = append(items, item)
@@ -66,6 +67,7 @@ func runPKICheck(f *Factory, out *printFlags, threshold days) error {
 		case "Good":
 		default:
 			bad = append(bad, s.Name)
+			early = early && item.State == "Expiring" && !s.Renewable
 		}
 	}
 	if done, err := out.object(f.IO.Out, newList("CertificateList", items)); !done {
@@ -78,6 +80,10 @@ func runPKICheck(f *Factory, out *printFlags, threshold days) error {
 	}
 	if len(renewable) > 0 {
 		fmt.Fprintf(f.IO.ErrOut, "warning: in the last third of their life: %s; kubectl aporeto pki init reissues what it has made\n", strings.Join(renewable, ", "))
+	}
+	if len(bad) > 0 && early {
+		return hint.New(fmt.Sprintf("%d of %d certificates end within the threshold: %s", len(bad), len(items), strings.Join(bad, ", ")),
+			"kubectl aporeto pki init reissues them in the last third of their life; kubectl aporeto pki regen NAME a leaf certificate at once")
 	}
 	if len(bad) > 0 {
 		return hint.New(fmt.Sprintf("%d of %d certificates need attention: %s", len(bad), len(items), strings.Join(bad, ", ")),

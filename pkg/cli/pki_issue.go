@@ -95,6 +95,9 @@ func (o *pkiIssueOptions) request() (pki.Request, error) {
 		return req, usagef("a server's certificate needs --dns or --ip")
 	}
 	for _, name := range o.dns {
+		if _, err := netip.ParseAddr(name); err == nil {
+			return req, hint.Wrap(usagef("--dns: %q is an IP address, which clients look for elsewhere in a certificate", name), "--ip %s", name)
+		}
 		if err := pki.ValidateDNS(name); err != nil {
 			return req, usagef("--dns: %w", err)
 		}

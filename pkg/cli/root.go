@@ -6,6 +6,8 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -13,17 +15,37 @@ import (
 
 // Main runs the command line args (without the program's name) and returns the exit code.
 func Main(ctx context.Context, f *Factory, args []string) int {
-	cmd := newRootCmd(f) //nolint:contextcheck // ExecuteContext below gives the commands their context
+	result := &resultWriter{Writer: f.IO.Out}
+	f.IO.Out = result
+	cmd := newRootCmd(f) //nolint:contextcheck // ExecuteContextC below gives the commands their context
 	cmd.SetArgs(args)
-	err := cmd.ExecuteContext(ctx)
+	ran, err := cmd.ExecuteContextC(ctx)
+	if err == nil {
+		err = result.err
+	}
 	if err == nil {
 		return ExitOK
 	}
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	f.printError(err)
+	f.printError(usualHint(ran, err))
 	return ExitCode(err)
+}
+
+// resultWriter is stdout, whose first error it remembers: a result that could not be written, on a full disk say, is not a success, whoever
+// wrote it.
+type resultWriter struct {
+	io.Writer
+	err error
+}
+
+func (w *resultWriter) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	if err != nil && w.err == nil {
+		w.err = fmt.Errorf("write the result: %w", err)
+	}
+	return n, err
 }
 
 func newRootCmd(f *Factory) *cobra.Command {

@@ -29,10 +29,10 @@ func (s *shared) ensure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	hosts := make([]string, 0, len(wanted))
-	for _, w := range wanted {
+	hosts, zoneOf := make([]string, 0, len(wanted)), map[string]string{}
+	for i, w := range wanted {
 		if host := w.Hosts(); host != "" && !slices.Contains(hosts, host) {
-			hosts = append(hosts, host)
+			hosts, zoneOf[host] = append(hosts, host), s.want.env.Zones[i].Name
 		}
 	}
 	services, err := servicesOf(wanted, s.privileged)
@@ -46,7 +46,7 @@ func (s *shared) ensure(ctx context.Context) error {
 	if slices.ContainsFunc(wanted, func(w plan.Wanted) bool { return w.ShardDatabase() != nil }) {
 		return nil // its servers do not run yet: see inCluster
 	}
-	return s.database(ctx, hosts, services)
+	return s.database(ctx, hosts, zoneOf, services)
 }
 
 // pki makes the certificates and reads the environment again: its certificates' generation may have been raised.
@@ -63,8 +63,8 @@ func (s *shared) pki(ctx context.Context) error {
 	return nil
 }
 
-func (s *shared) database(ctx context.Context, hosts []string, services []plan.Service) error {
-	db := &database{f: s.f, dir: s.want.dir, env: s.want.env, certificates: s.certificates, hosts: hosts}
+func (s *shared) database(ctx context.Context, hosts []string, zoneOf map[string]string, services []plan.Service) error {
+	db := &database{f: s.f, dir: s.want.dir, env: s.want.env, certificates: s.certificates, hosts: hosts, zoneOf: zoneOf}
 	client, err := db.one(ctx)
 	if err != nil {
 		return err
@@ -77,7 +77,7 @@ func (s *shared) database(ctx context.Context, hosts []string, services []plan.S
 }
 
 // oneDatabase refuses zones whose hosts lead to different databases: each would have a lease of its own, and two zones would serve.
-func oneDatabase(ctx context.Context, hosts []string, clients []*mongo.Client) error {
+func oneDatabase(ctx context.Context, hosts []string, clients []*mongo.Client, zoneOf map[string]string) error {
 	if len(hosts) < 2 {
 		return nil
 	}
@@ -92,7 +92,7 @@ func oneDatabase(ctx context.Context, hosts []string, clients []*mongo.Client) e
 		}
 		if id != first {
 			return hint.New(fmt.Sprintf("zones reach different databases: %s is cluster %s, %s is cluster %s", hosts[0], first, hosts[i], id),
-				"every zone must reach the same MongoDB: kubectl aporeto value set global.database.mongo.host HOST1:27017,HOST2:27017")
+				fmt.Sprintf("every zone must reach the same MongoDB: kubectl aporeto value set global.database.mongo.host %s --zone %s", hosts[0], hint.Quote(zoneOf[hosts[i]])))
 		}
 	}
 	return nil

@@ -24,11 +24,11 @@ func TestZonesMustReachOneDatabase(t *testing.T) {
 		return client
 	}
 	one, other := mongotest.Start(t, mongotest.Options{Routers: 2}), mongotest.Start(t, mongotest.Options{})
-	if err := oneDatabase(t.Context(), []string{"r0", "r1"}, []*mongo.Client{connect(one, 0), connect(one, 1)}); err != nil {
+	if err := oneDatabase(t.Context(), []string{"r0", "r1"}, []*mongo.Client{connect(one, 0), connect(one, 1)}, nil); err != nil {
 		t.Errorf("two routers of one cluster were refused: %v", err)
 	}
-	err := oneDatabase(t.Context(), []string{"r0", "x"}, []*mongo.Client{connect(one, 0), connect(other, 0)})
-	if err == nil || !strings.Contains(err.Error(), "different databases") || hint.Of(err) == "" {
+	err := oneDatabase(t.Context(), []string{"r0", "x"}, []*mongo.Client{connect(one, 0), connect(other, 0)}, map[string]string{"r0": "west", "x": "east"})
+	if err == nil || !strings.Contains(err.Error(), "different databases") || !strings.HasSuffix(hint.Of(err), "value set global.database.mongo.host r0 --zone east") {
 		t.Errorf("two clusters: %v", err)
 	}
 }

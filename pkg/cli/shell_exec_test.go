@@ -45,11 +45,3 @@ func TestShellThatCannotStartLeavesNoKey(t *testing.T) {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
-
-func TestQuote(t *testing.T) {
-	for in, want := range map[string]string{"": "''", "--tls": "--tls", "it's": `'it'\''s'`, "$external": "'$external'", "a b": "'a b'", "h:1,h:2": "h:1,h:2"} {
-		if got := quote(in); got != want {
-			t.Errorf("quote(%q) is %s, want %s", in, got, want)
-		}
-	}
-}

@@ -100,7 +100,11 @@ func findZone(env *environment.Environment, name string) (zone.Zone, error) {
 		return zone.Zone{}, noZones()
 	}
 	names := zone.Names(env.Zones)
-	return zone.Zone{}, hint.Wrap(fmt.Errorf("no zone is named %q", name), "the nearest is %s, of: %s", values.Nearest(name, names), strings.Join(names, ", "))
+	err := fmt.Errorf("no zone is named %q", name)
+	if near := values.Like(name, names); near != "" {
+		return zone.Zone{}, hint.Wrap(err, "the nearest is %s, of: %s", near, strings.Join(names, ", "))
+	}
+	return zone.Zone{}, hint.Wrap(err, "the zones are %s", strings.Join(names, ", "))
 }
 
 func (f *Factory) completeZones(_ *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {

@@ -37,7 +37,7 @@ func Find(start, flag, variable string) (*Dir, error) {
 			path = filepath.Join(start, path)
 		}
 		if _, err := os.Stat(filepath.Join(path, environment.File)); err != nil {
-			return nil, hint.Wrap(fmt.Errorf("no environment in %q (from %s): %w", path, named.from, err), "kubectl aporeto init %s", named.path)
+			return nil, hint.Wrap(fmt.Errorf("no environment in %q (from %s): %w", path, named.from, err), "kubectl aporeto init %s", hint.Quote(named.path))
 		}
 		return &Dir{Path: filepath.Clean(path)}, nil
 	}
@@ -84,7 +84,7 @@ func (d *Dir) Write(name string, data []byte, mode fs.FileMode) error {
 		return fmt.Errorf("write %q: %w", name, err)
 	}
 	if err := renameio.WriteFile(path, data, mode, renameio.IgnoreUmask()); err != nil {
-		return hint.Wrap(fmt.Errorf("write %q: %w", name, err), "the former content was kept; check space and rights with: df -h %s; ls -ld %s", d.Path, filepath.Dir(path))
+		return hint.Wrap(fmt.Errorf("write %q: %w", name, err), "the former content was kept; check space and rights with: df -h %s; ls -ld %s", hint.Quote(d.Path), hint.Quote(filepath.Dir(path)))
 	}
 	return nil
 }

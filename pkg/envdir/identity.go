@@ -11,6 +11,7 @@ import (
 	"filippo.io/age"
 	"github.com/google/renameio/v2"
 
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/environment"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
 )
 
@@ -37,11 +38,10 @@ func (s *Secrets) identities() ([]age.Identity, error) {
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		err = fmt.Errorf("read age identity: %w", err)
 		if named {
-			return nil, hint.Wrap(err, "%s names that file; make one with: age-keygen -o %s", IdentityVariable, path)
+			return nil, fmt.Errorf("read the age identity that $%s names: %w", IdentityVariable, err)
 		}
-		return nil, err
+		return nil, fmt.Errorf("read age identity: %w", err)
 	}
 	ids, err := age.ParseIdentities(bytes.NewReader(data))
 	if err != nil {
@@ -96,10 +96,15 @@ func (s *Secrets) lost(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return hint.Wrap(fmt.Errorf("open %q: the age identity is missing: %w", s.file(), err),
-			"put the identity back at %s, or name it: export %s=FILE; nothing was changed", path, IdentityVariable)
+			"put the identity back at %s, or name it: export %s=FILE; nothing was changed", hint.Quote(path), IdentityVariable)
 	case errors.As(err, &none):
 		return hint.Wrap(fmt.Errorf("open %q: it is not encrypted to the age identity in %q", s.file(), path),
 			"use the identity it was made with (export %s=FILE), or have somebody who can open it add your recipient to aporeto.yaml and run kubectl aporeto pki init; nothing was changed", IdentityVariable)
 	}
-	return fmt.Errorf("open %q: %w", s.file(), err)
+	if hint.Of(err) != "" { // about the identity
+		return fmt.Errorf("open %q: %w", s.file(), err)
+	}
+	// Not the library's text, which quotes what it read.
+	return hint.New(fmt.Sprintf("open %q: it is damaged, or not a file that age wrote", s.file()),
+		fmt.Sprintf("put it back: git -C %s checkout %s; nothing was changed", hint.Quote(s.dir.Path), environment.SecretsFile))
 }

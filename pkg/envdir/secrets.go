@@ -104,6 +104,9 @@ func (s *Secrets) Put(add map[string]string) error {
 	if errors.Is(err, fs.ErrNotExist) && !s.exists && len(s.options.Recipients) == 0 && s.options.Getenv(IdentityVariable) == "" {
 		ids, err = s.makeIdentity()
 	}
+	if path, named, _ := s.identityPath(); named && errors.Is(err, fs.ErrNotExist) && !s.exists && len(s.options.Recipients) == 0 {
+		return hint.Wrap(err, "make one: age-keygen -o %s", hint.Quote(path))
+	}
 	if err != nil {
 		return hint.Wrap(err, "recipients in aporeto.yaml belong to an identity: put it back, or name it: export %s=FILE", IdentityVariable)
 	}

@@ -4,6 +4,7 @@ import (
 	"path"
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/environment"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/values"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/zone"
 )
@@ -35,7 +36,7 @@ func (d *Dir) ValueLayers(z *zone.Zone) ([]values.Layer, error) {
 		}
 		layer, err := values.ParseLayer(name, data)
 		if err != nil {
-			return nil, err
+			return nil, hint.Wrap(err, "correct that line; what changed: git -C %s diff %s", hint.Quote(d.Path), hint.Quote(name))
 		}
 		layers = append(layers, layer)
 	}

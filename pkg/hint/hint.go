@@ -7,6 +7,7 @@ package hint
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 type hinted struct {
@@ -26,8 +27,25 @@ func Wrap(err error, format string, args ...any) error {
 	return &hinted{err: err, hint: fmt.Sprintf(format, args...)}
 }
 
+// Replace is Wrap, but its hint is the one that counts: for a caller who knows better than the cause what its user asked for.
+func Replace(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return &hinted{err: err, hint: fmt.Sprintf(format, args...)}
+}
+
 // New returns an error with the text msg and the given hint.
 func New(msg, hint string) error { return &hinted{err: errors.New(msg), hint: hint} }
+
+// Quote makes one word of a POSIX shell out of s.
+func Quote(s string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:,=+@%"
+	if s != "" && strings.Trim(s, plain) == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
 
 // Of returns the hint that err carries, "" when it has none.
 func Of(err error) string {

@@ -23,3 +23,11 @@ func TestOf(t *testing.T) {
 		t.Errorf("New: %v, %q", err, Of(err))
 	}
 }
+
+func TestQuote(t *testing.T) {
+	for in, want := range map[string]string{"": "''", "--tls": "--tls", "it's": `'it'\''s'`, "$external": "'$external'", "a b": "'a b'", "h:1,h:2": "h:1,h:2"} {
+		if got := Quote(in); got != want {
+			t.Errorf("Quote(%q) is %s, want %s", in, got, want)
+		}
+	}
+}

@@ -83,6 +83,12 @@ func (c *Client) Describe(ctx context.Context, limit time.Duration) (Description
 		if err != nil {
 			d.Unknown[part.name] = err
 		}
+		if NoUser(err) { // the login is the same for every part
+			for _, other := range parts {
+				d.Unknown[other.name] = err
+			}
+			break
+		}
 	}
 	return d, nil
 }

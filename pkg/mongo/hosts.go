@@ -21,17 +21,13 @@ const maxHosts = 100
 // URI returns the connection string for hosts, the value of global.database.mongo.host: routers separated by commas, 27017 being the
 // port of those that name none, IPv6 addresses in brackets.
 func URI(hosts, database string) (string, error) {
-	list := strings.SplitN(hosts, ",", maxHosts+1)
-	if len(list) > maxHosts {
-		return "", malformed(fmt.Sprintf("global.database.mongo.host names more than %d hosts", maxHosts))
+	if err := CheckHosts(hosts); err != nil {
+		return "", hint.Wrap(fmt.Errorf("global.database.mongo.host: %w", err), "kubectl aporeto value set global.database.mongo.host HOST1:27017,HOST2:27017")
 	}
 	seen := map[string]bool{}
-	unique := list[:0]
-	for _, host := range list {
+	var unique []string
+	for host := range strings.SplitSeq(hosts, ",") {
 		host = strings.TrimSpace(host)
-		if err := checkHost(host); err != nil {
-			return "", malformed(fmt.Sprintf("global.database.mongo.host %q is malformed: %v", hosts, err))
-		}
 		if !seen[host] {
 			seen[host] = true
 			unique = append(unique, host)
@@ -41,8 +37,18 @@ func URI(hosts, database string) (string, error) {
 	return "mongodb://" + strings.Join(unique, ",") + "/" + database + "?" + query.Encode(), nil
 }
 
-func malformed(text string) error {
-	return hint.New(text, "kubectl aporeto value set global.database.mongo.host HOST1:27017,HOST2:27017")
+// CheckHosts tells what is wrong with hosts, as URI takes them; nil for nothing.
+func CheckHosts(hosts string) error {
+	list := strings.SplitN(hosts, ",", maxHosts+1)
+	if len(list) > maxHosts {
+		return fmt.Errorf("it names more than %d hosts", maxHosts)
+	}
+	for _, host := range list {
+		if err := checkHost(strings.TrimSpace(host)); err != nil {
+			return fmt.Errorf("%q is malformed: %w", hosts, err)
+		}
+	}
+	return nil
 }
 
 // checkHost takes NAME, NAME:PORT, an IPv4 address in place of the name, and an IPv6 address in brackets.

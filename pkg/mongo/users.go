@@ -40,6 +40,7 @@ type User struct {
 
 // Server error codes, as error_codes.err of MongoDB 4.0 to 8.0 names them.
 const (
+	codeRoleNotFound = 31
 	codeUserNotFound = 11
 	codeUnauthorized = 13
 	codeAuthFailed   = 18
@@ -168,6 +169,14 @@ func (c *Client) DropUser(ctx context.Context, name string) (found bool, err err
 // NoUser tells whether err means that the database does not know the user that our certificate names.
 func NoUser(err error) bool { return hasCode(err, codeUserNotFound, codeAuthFailed) }
 
+// NoRole tells whether err means that a role does not exist.
+func NoRole(err error) bool { return hasCode(err, codeRoleNotFound) }
+
+// Passing tells whether err is one of those that end by themselves: a connection that was lost or went silent, an election.
+func Passing(err error) bool {
+	return mongo.IsNetworkError(err) || mongo.IsTimeout(err) || hasCode(err, codesOfElections...)
+}
+
 // Unauthorized tells whether err means that the user who is logged in, or nobody, has no right to do it.
 func Unauthorized(err error) bool { return hasCode(err, codeUnauthorized) }
 
@@ -192,6 +201,11 @@ func (c *Client) run(ctx context.Context, db string, command bson.D, out any) er
 func majority() bson.E {
 	return bson.E{Key: "writeConcern", Value: bson.D{{Key: "w", Value: "majority"}, {Key: "wtimeout", Value: 10000}}}
 }
+
+// codesOfElections are those with which servers refuse while they change their primary, as drivers know them: NotWritablePrimary and its
+// like, and those of a server that ends.
+// https://github.com/mongodb/specifications/blob/master/source/retryable-writes/retryable-writes.md
+var codesOfElections = []int{91, 189, 10107, 11600, 11602, 13435, 13436} //nolint:gochecknoglobals // a table
 
 // hasCode tells whether err is a server's answer with one of the codes, to a command or to the login before it.
 func hasCode(err error, codes ...int) bool {

@@ -70,6 +70,9 @@ func dialNode(ctx context.Context, dial Dial, config *tls.Config, host string, l
 	if err := conn.HandshakeContext(ctx); err != nil {
 		_ = raw.Close() // the handshake's error is the one that counts
 		chain, troubles := mongocheck.HandshakeTrouble(err, n.chain != nil, config.RootCAs, name, time.Now(), limit)
+		for i := range troubles {
+			troubles[i] = mongocheck.Explain(troubles[i], ownCertificate(config), time.Now())
+		}
 		if chain == nil {
 			chain = n.chain
 		}
@@ -78,10 +81,26 @@ func dialNode(ctx context.Context, dial Dial, config *tls.Config, host string, l
 	hello, err := n.greet(ctx)
 	if err != nil {
 		n.close()
-		return nil, greeting{}, n.chain, one(mongocheck.GreetingTrouble(err, limit))
+		return nil, greeting{}, n.chain, one(mongocheck.Explain(mongocheck.GreetingTrouble(err, limit), ownCertificate(config), time.Now()))
 	}
 	n.wire = hello.MaxWireVersion
 	return n, hello, n.chain, nil
+}
+
+// ownCertificate is what config shows of the client, nil for nothing.
+func ownCertificate(config *tls.Config) *x509.Certificate {
+	if config.GetClientCertificate == nil {
+		return nil
+	}
+	pair, err := config.GetClientCertificate(&tls.CertificateRequestInfo{})
+	if err != nil || len(pair.Certificate) == 0 {
+		return nil
+	}
+	own, err := x509.ParseCertificate(pair.Certificate[0])
+	if err != nil {
+		return nil
+	}
+	return own
 }
 
 // address returns host with its port, and its name alone.

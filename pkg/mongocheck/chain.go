@@ -103,9 +103,15 @@ func name(raw []byte) string {
 func Certificates(certs []*x509.Certificate) []Certificate {
 	out := make([]Certificate, len(certs))
 	for i, c := range certs {
-		out[i] = Certificate{Subject: Subject(c), Issuer: name(c.RawIssuer), NotBefore: c.NotBefore, NotAfter: c.NotAfter}
+		out[i] = Certificate{Subject: Subject(c), Issuer: name(c.RawIssuer), NotBefore: c.NotBefore, NotAfter: c.NotAfter, NoClient: !forClients(c)}
 	}
 	return out
+}
+
+// forClients tells whether a client may show cert: clientAuth is among its extended key usages, or it has none at all.
+func forClients(cert *x509.Certificate) bool {
+	return len(cert.ExtKeyUsage)+len(cert.UnknownExtKeyUsage) == 0 || slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageClientAuth) ||
+		slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageAny)
 }
 
 // TakenForMember tells whether a cluster whose members have certificates with the subject member takes a client's subject for one of them:
@@ -116,7 +122,7 @@ func TakenForMember(subject, member string) bool {
 }
 
 // MemberHint says how the routers get a certificate that no client is taken for.
-const MemberHint = "give the routers certificates with another OU: kubectl aporeto pki regen writes one with OU=servers,O=mongodb"
+const MemberHint = "give the routers certificates with another OU: certs/mongodb-router-full.pem has OU=servers,O=mongodb; kubectl aporeto pki init makes it where it is missing"
 
 // memberKey is what decides who is taken for a member of the cluster: the attributes O, OU and DC, whatever their order. "" means that
 // nobody is.

@@ -129,6 +129,7 @@ const (
 	noRouter    = "no router could be asked"
 	noRouterIn  = "no router let the administrator in"
 	answerFirst = "make a router answer first: the lines above say how"
+	enterFirst  = "get the administrator in first: the lines router and login say how"
 )
 
 // greeted are the routers that answered.

@@ -18,9 +18,17 @@ const usualElection = 10 * time.Second
 // cluster returns what one router told, or says that nothing was.
 func (c *check) cluster(requirement string) *Cluster {
 	if c.f.Cluster == nil {
-		c.unknown(requirement, answerFirst, noRouterIn)
+		c.unknown(requirement, enterFirst, noRouterIn)
 	}
 	return c.f.Cluster
+}
+
+// readAgain is what ends a reading's failure, for want of a right or for another reason.
+func readAgain(err string) string {
+	if strings.Contains(err, "not authorized") {
+		return "the administrator needs the role root@admin: the line " + AdminRights + " says how"
+	}
+	return "look at the shards' primaries, then check again: kubectl aporeto mongo status"
 }
 
 func (c *check) shards() {
@@ -29,7 +37,7 @@ func (c *check) shards() {
 	case cluster == nil:
 		return
 	case cluster.ShardsErr != "":
-		c.unknown(Shards, "the administrator needs the role root@admin", "%s", cluster.ShardsErr)
+		c.unknown(Shards, readAgain(cluster.ShardsErr), "%s", cluster.ShardsErr)
 		return
 	}
 	names := make([]string, len(cluster.Shards))
@@ -54,7 +62,7 @@ func (c *check) shardZones() {
 		return
 	}
 	if cluster.ShardsErr != "" {
-		c.unknown(ShardZones, "the administrator needs the role root@admin", "%s", cluster.ShardsErr)
+		c.unknown(ShardZones, readAgain(cluster.ShardsErr), "%s", cluster.ShardsErr)
 		return
 	}
 	count := len(c.out)
@@ -79,7 +87,7 @@ func (c *check) keyRanges() {
 		return
 	}
 	if cluster.RangesErr != "" {
-		c.unknown(KeyRanges, "the administrator needs the role root@admin", "%s", cluster.RangesErr)
+		c.unknown(KeyRanges, readAgain(cluster.RangesErr), "%s", cluster.RangesErr)
 		return
 	}
 	var without, well []string
@@ -109,7 +117,7 @@ func (c *check) regionLoss() {
 		return
 	}
 	if cluster.ShardsErr != "" {
-		c.unknown(RegionLoss, "the administrator needs the role root@admin", "%s", cluster.ShardsErr)
+		c.unknown(RegionLoss, readAgain(cluster.ShardsErr), "%s", cluster.ShardsErr)
 		return
 	}
 	count := len(c.out)
@@ -222,6 +230,8 @@ func (c *check) trials() {
 		switch answer := t.of(cluster); {
 		case answer == nil:
 			c.unknown(t.requirement, t.hint, "it was not tried, since what comes before it failed")
+		case strings.Contains(answer.Err, "not authorized"):
+			c.add(Fail, t.requirement, "", readAgain(answer.Err), "through %s: %s", cluster.Router, answer.Err)
 		case answer.Err != "":
 			c.add(Fail, t.requirement, "", t.hint, "through %s: %s", cluster.Router, answer.Err)
 		default:

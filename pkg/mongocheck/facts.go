@@ -57,6 +57,8 @@ type Certificate struct {
 	Issuer    string    `json:"issuer"`
 	NotBefore time.Time `json:"notBefore"`
 	NotAfter  time.Time `json:"notAfter"`
+	// NoClient tells that it is for servers only.
+	NoClient bool `json:"noClient,omitempty"`
 }
 
 // Cluster is what one router told of the whole, to the administrator.

@@ -118,7 +118,10 @@ func (c *check) login() {
 const codeUserNotFound = 11
 
 func (c *check) createUser(user string) string {
-	if user != c.p.Admin {
+	switch {
+	case user != c.p.Admin && c.zone == "":
+		return "the administrator is " + c.p.Admin + ": kubectl aporeto pki init reissues certs/mongodb-admin-cert.pem"
+	case user != c.p.Admin:
 		return "kubectl aporeto deploy --all-zones makes the users of zones and services"
 	}
 	return "in a shell on a router's own host: " + c.p.CreateAdmin + " or let this program do it: kubectl aporeto mongo bootstrap --localhost"
@@ -127,7 +130,7 @@ func (c *check) createUser(user string) string {
 func (c *check) oneCluster() {
 	routers := slices.DeleteFunc(c.entered(), func(r Router) bool { return r.ClusterID == "" })
 	if len(routers) == 0 {
-		c.unknown(OneCluster, answerFirst, "no router told its cluster's id")
+		c.unknown(OneCluster, enterFirst, "no router told its cluster's id")
 		return
 	}
 	first := routers[0]
@@ -143,7 +146,7 @@ func (c *check) oneCluster() {
 func (c *check) adminRights() {
 	routers := c.entered()
 	if len(routers) == 0 {
-		c.unknown(AdminRights, answerFirst, noRouterIn)
+		c.unknown(AdminRights, enterFirst, noRouterIn)
 		return
 	}
 	r := routers[0]
@@ -188,7 +191,7 @@ func (c *check) membership() {
 func (c *check) localException() {
 	routers := c.entered()
 	if len(routers) == 0 {
-		c.unknown(LocalException, answerFirst, noRouterIn)
+		c.unknown(LocalException, enterFirst, noRouterIn)
 		return
 	}
 	users := c.f.Cluster
@@ -241,7 +244,7 @@ func (c *check) certificates() {
 	count := len(c.out)
 	for _, cert := range all {
 		left := cert.NotAfter.Sub(c.p.Now)
-		hint := "replace the router's certificate; kubectl aporeto pki regen writes one where the environment issues them"
+		hint := "replace the router's certificate; " + install
 		if cert.ours {
 			hint = "kubectl aporeto pki check; kubectl aporeto pki init reissues what it has made"
 		}
@@ -250,6 +253,12 @@ func (c *check) certificates() {
 			c.add(Fail, CertificateLife, cert.Subject, hint, "expired %s ago", days(-left))
 		case left < ending:
 			c.add(Warn, CertificateLife, cert.Subject, hint, "ends in %s, at %s", days(left), stamp(cert.NotAfter))
+		}
+	}
+	for _, r := range c.f.Routers {
+		if len(r.Chain) > 0 && r.Chain[0].NoClient {
+			c.add(Warn, CertificateLife, r.Host, "give it a certificate with both; "+install,
+				"its certificate has serverAuth without clientAuth: the shards refuse it as a member's, unless net.tls.clusterFile (net.ssl.clusterFile) names another")
 		}
 	}
 	if len(c.out) > count {

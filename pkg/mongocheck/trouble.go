@@ -51,13 +51,13 @@ func hintOf(k Kind) string {
 	case WrongCA:
 		return "use the environment's certs/mongodb-router-full.pem on the router, or drop the CA that signed its certificate into certs/mongodb-custom-ca.pem"
 	case NoSAN, WrongName:
-		return "kubectl aporeto pki regen writes a router certificate for every host of global.database.mongo.host; install it on the router"
+		return "kubectl aporeto pki init writes certs/mongodb-router-full.pem for every host of global.database.mongo.host; install it on the router"
 	case Expired:
-		return "kubectl aporeto pki check; kubectl aporeto pki regen writes a new one; install it on the router"
+		return install
 	case NotYetValid:
 		return "compare the clock of this machine with that of the one that issued the certificate: date -u"
 	case NoServerUse:
-		return "kubectl aporeto pki regen writes a certificate with both serverAuth and clientAuth; install it on the router"
+		return install + " (it has serverAuth and clientAuth)"
 	case ClientCert:
 		return "the router must trust certs/ca-chain-system.pem, root and System CA, for clients: net.ssl.CAFile (net.tls.CAFile from 4.2)"
 	case Atlas:
@@ -68,6 +68,9 @@ func hintOf(k Kind) string {
 	}
 	return "look at the router's log; what it must be started with is in docs/mongodb.md"
 }
+
+// install is what ends a trouble with a router's certificate of our own making.
+const install = "install certs/mongodb-router-full.pem on the router; where it has that one, kubectl aporeto pki regen mongodb-router writes a new one first"
 
 // NewTrouble returns a trouble of kind k with its hint.
 func NewTrouble(k Kind, format string, args ...any) Trouble {

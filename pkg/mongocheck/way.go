@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -77,6 +78,27 @@ func GreetingTrouble(err error, limit time.Duration) Trouble {
 		return NewTrouble(ClientCert, "it refuses this client's certificate (%s)", brief(err))
 	}
 	return NewTrouble(NotMongoDB, "what answers there is not MongoDB: %v", err)
+}
+
+// Explain completes t, a router's trouble, where it is a refusal of the client's certificate and own, what the client showed, tells why.
+func Explain(t Trouble, own *x509.Certificate, now time.Time) Trouble {
+	if t.Kind != ClientCert || own == nil {
+		return t
+	}
+	why := ""
+	switch {
+	case now.After(own.NotAfter):
+		why = "it expired at " + stamp(own.NotAfter)
+	case now.Before(own.NotBefore):
+		why = "it is not valid before " + stamp(own.NotBefore)
+	case !forClients(own):
+		why = "clientAuth is not among its extended key usages"
+	default:
+		return t
+	}
+	t.Text = fmt.Sprintf("it refuses this client's certificate %s: %s", Subject(own), why)
+	t.Hint = "kubectl aporeto pki init reissues it; kubectl aporeto deploy --all-zones takes new ones to the zones"
+	return t
 }
 
 func timedOut(err error) bool {

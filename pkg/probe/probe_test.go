@@ -66,6 +66,7 @@ func TestProbe(t *testing.T) {
 			io.WriteString(w, "{")
 			http.NewResponseController(w).Flush()
 			<-r.Context().Done()
+			panic(http.ErrAbortHandler) // else the end of a whole answer could overtake the closing of the connection
 		}, kind: probe.HTTP, says: "deadline"},
 		{name: "hangs up", answer: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, kind: probe.HTTP},
 		{name: "unknown CA", answer: identity("zone-a", nil), cert: new(newAuthority(t).issue(host, time.Hour)), kind: probe.TLS, says: "unknown authority"},

@@ -2,6 +2,7 @@ package values
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -59,7 +60,11 @@ func (s *Schemas) Check(path Path, value any) error {
 	}
 	for _, sub := range subs {
 		if err := sub.Validate(normalize(value)); err != nil {
-			return fmt.Errorf("key %s: %s", path, strings.Join(leafTexts(err), "; "))
+			err := fmt.Errorf("key %s: %s", path, strings.Join(leafTexts(err), "; "))
+			if sub.Description == "" {
+				return err
+			}
+			return hint.Wrap(err, "%s is: %s", path, sub.Description)
 		}
 	}
 	return nil
@@ -99,8 +104,12 @@ func (s *Schemas) walk(root *jsonschema.Schema, path Path, i int) ([]*jsonschema
 			}
 			next, closed = property(here, step)
 			for _, sub := range here {
-				if sub.PropertyNames != nil && sub.PropertyNames.Validate(step) != nil {
-					return nil, fmt.Errorf("key %s: %q is not a possible name here: %s", path, step, strings.Join(leafTexts(sub.PropertyNames.Validate(step)), "; "))
+				if sub.PropertyNames == nil {
+					continue
+				}
+				var invalid *jsonschema.ValidationError
+				if errors.As(sub.PropertyNames.Validate(step), &invalid) {
+					return nil, hint.Wrap(fmt.Errorf("key %s: %s", path, badName(step, []*jsonschema.ValidationError{invalid})), "take another name")
 				}
 			}
 		case int:
@@ -267,11 +276,24 @@ func propertyNames(here []*jsonschema.Schema) []string {
 	return slices.Compact(names)
 }
 
-// Nearest returns the one of known that name most probably meant, by edit distance; "" when none is like it.
+// Like returns the one of known that name is a typing mistake of, "" when it is like none.
+func Like(name string, known []string) string {
+	best := Nearest(name, known)
+	if strings.HasPrefix(best, name) && name != "" || distance(name, best) <= max(1, len(best)/3) {
+		return best
+	}
+	return ""
+}
+
+func distance(a, b string) int {
+	return levenshtein.Distance(strings.ToLower(a), strings.ToLower(b), nil)
+}
+
+// Nearest returns the one of known whose edit distance from name is least, however great; "" when there is none.
 func Nearest(name string, known []string) string {
 	best, least := "", 0
 	for _, k := range known {
-		d := levenshtein.Distance(strings.ToLower(name), strings.ToLower(k), nil)
+		d := distance(name, k)
 		if best == "" || d < least {
 			best, least = k, d
 		}

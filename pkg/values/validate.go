@@ -72,7 +72,25 @@ func (s *Schemas) describe(t *Tree, leaf *jsonschema.ValidationError, instance m
 		}
 		return lines
 	}
+	if k, is := leaf.ErrorKind.(*kind.PropertyNames); is {
+		return []string{line(path.with(k.Property), badName(k.Property, leaf.Causes))}
+	}
 	return []string{line(path, text(leaf))}
+}
+
+// badName says why name is none that a key may have here.
+func badName(name string, causes []*jsonschema.ValidationError) string {
+	var why []string
+	for _, cause := range causes {
+		for _, leaf := range leaves(cause) {
+			if _, reserved := leaf.ErrorKind.(*kind.Not); reserved {
+				why = append(why, "it is reserved")
+				continue
+			}
+			why = append(why, text(leaf))
+		}
+	}
+	return fmt.Sprintf("%q is not a possible name here: %s", name, strings.Join(slices.Compact(why), "; "))
 }
 
 // location turns a JSON pointer's tokens into a path, with numbers where the instance has a list.
@@ -95,7 +113,7 @@ func location(tokens []string, instance any) Path {
 
 // leaves returns the errors that have no cause of their own. Of a choice (anyOf, oneOf) every branch's errors come.
 func leaves(e *jsonschema.ValidationError) []*jsonschema.ValidationError {
-	if len(e.Causes) == 0 {
+	if _, name := e.ErrorKind.(*kind.PropertyNames); name || len(e.Causes) == 0 { // what is wrong with a name, its causes say without its place
 		return []*jsonschema.ValidationError{e}
 	}
 	var all []*jsonschema.ValidationError

@@ -34,6 +34,9 @@ type scramLogin struct {
 
 func runSASLStart(s *Standin, r *request) (bson.D, error) {
 	mech, _ := r.get("mechanism").(string)
+	if mech == "SCRAM-SHA-1" && r.db != "$external" { // what drivers take for a user who has no mechanisms, being unknown; nobody here has a password for it
+		return nil, errf(codeAuthenticationFailed, "Authentication failed.")
+	}
 	if mech != mechanismScram {
 		return nil, errf(codeBadValue, "Unsupported mechanism %s", mech)
 	}
