@@ -59,7 +59,7 @@ type standinKey struct{}
 // and the next one is asked too: the best of a few runs counts.
 func atMost(ts *testscript.TestScript, neg bool, args []string) {
 	standin, _ := ts.Value(standinKey{}).(*atomic.Pointer[mongotest.Standin])
-	if neg || len(args) < 2 || standin == nil || standin.Load() == nil {
+	if len(args) < 2 || standin == nil || standin.Load() == nil {
 		ts.Fatalf("usage: at-most COMMANDS PROGRAM [ARGUMENT...], after mongodb")
 	}
 	limit, err := strconv.Atoi(args[0])
@@ -75,7 +75,9 @@ func atMost(ts *testscript.TestScript, neg bool, args []string) {
 		})
 		err := ts.Exec(args[1], args[2:]...)
 		stop()
-		ts.Check(err)
+		if neg != (err != nil) {
+			ts.Fatalf("%v ended with %v", args[1:], err)
+		}
 		ts.Logf("%d commands: %v", len(commands), commands)
 		if len(commands) > 0 && len(commands) <= limit {
 			return

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 //
 //	at-most COMMANDS PROGRAM [ARGUMENT...]
 //
-// which runs a program that may send that database at most so many commands, the handshakes of connections included.
+// which runs a program that may send that database at most so many commands, the handshakes of connections included; with ! it must fail.
 //
 //	zone CONTEXT ZONE [ROUTERS]
 //

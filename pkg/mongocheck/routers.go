@@ -273,7 +273,12 @@ func (c *check) certificates() {
 	c.ok(CertificateLife, text, len(all), first.Subject, days(first.NotAfter.Sub(c.p.Now)))
 }
 
-func days(d time.Duration) string { return plural(int(d/(24*time.Hour)), "day", "days") }
+func days(d time.Duration) string {
+	if d < 24*time.Hour {
+		return d.Round(time.Second).String()
+	}
+	return plural(int(d/(24*time.Hour)), "day", "days")
+}
 
 // clocks counts only what is surely apart.
 func (c *check) clocks() {
