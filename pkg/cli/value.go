@@ -18,7 +18,7 @@ import (
 )
 
 const valueHelp = `Values are what the charts are installed with. Weakest first: the charts' defaults, conf.d/values.yaml (every zone),
-conf.d/<ZONE>/values.yaml (one zone), the facts the plugin knows, --set and -f of one call.
+conf.d/<ZONE>/values.yaml (one zone), --set and -f of one call, the facts that the plugin knows (which zone this is, say).
 
 KEY is a path such as gateway.replicas, services.NAME.routes[0].host, or one with \. for a dot within a name. SCOPE is put before it:
 a service's name, gateway, mongodb-shard, auto-maintenance, global, or control-plane for the root.`
@@ -63,7 +63,7 @@ func (f *Factory) tree(dir *envdir.Dir, env *environment.Environment, z *zone.Zo
 	if z != nil {
 		facts.Zone = z.Name
 	}
-	tree := values.Merge(slices.Concat(layers, files, []values.Layer{facts.Layer()}, over)...)
+	tree := values.Merge(slices.Concat(layers, files, over, []values.Layer{facts.Layer()})...)
 	if z == nil || len(env.Zones) != 1 { // of two zones none may have a database of its own
 		return tree, nil
 	}
@@ -72,7 +72,7 @@ func (f *Factory) tree(dir *envdir.Dir, env *environment.Environment, z *zone.Zo
 	if len(found.Values) == 0 {
 		return tree, nil
 	}
-	return values.Merge(slices.Concat(layers, []values.Layer{found}, files, []values.Layer{facts.Layer()}, over)...), nil
+	return values.Merge(slices.Concat(layers, []values.Layer{found}, files, over, []values.Layer{facts.Layer()})...), nil
 }
 
 // overrideWord is what scripts of the old tool end a line with. Setting always replaces here, so it is read and means nothing.

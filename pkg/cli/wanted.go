@@ -70,6 +70,9 @@ func setLayer(schemas *values.Schemas, set string) (values.Layer, error) {
 	if err != nil {
 		return values.Layer{}, usagef("--set %q: %w", set, err)
 	}
+	if err := values.CheckOwner(path); err != nil { // a zone that took itself for another's, or for one of another environment, would hold another lease
+		return values.Layer{}, usagef("--set: %w", err)
+	}
 	value, err := schemas.Literal(path, word)
 	if err != nil {
 		return values.Layer{}, usagef("--set %q: %w", set, err)
@@ -138,7 +141,7 @@ func (w *wishes) one(z zone.Zone, known []values.Layer) (plan.Wanted, error) {
 		everything, _ := whole.Charts()
 		known = append(slices.Clone(known), shardHosts(plan.Wanted{Zone: z, ControlPlane: everything}))
 	}
-	set := values.Merge(slices.Concat(known, files, []values.Layer{w.facts(z)}, w.extra)...)
+	set := values.Merge(slices.Concat(known, files, w.extra, []values.Layer{w.facts(z)})...)
 	wanted := plan.Wanted{Zone: z}
 	wanted.ControlPlane, wanted.AutoMaintenance = set.Charts()
 	return wanted, nil

@@ -42,7 +42,7 @@ func (t *Tree) Services() []string {
 	return slices.Sorted(maps.Keys(m))
 }
 
-// CheckOwner refuses a path whose value the plugin sets by itself: writing it into a file would do nothing.
+// CheckOwner refuses a path whose value the plugin sets by itself: setting it would do nothing.
 func CheckOwner(path Path) error {
 	key := path.String()
 	for _, fact := range []string{"global.certificates", "global.environment", "global.zone", "global.zones"} { // as Facts.Layer has them
