@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 )
 
@@ -32,6 +33,9 @@ type fencedWriter struct {
 	counted  atomic.Bool
 	request  underWay
 	stop     func() // ends what is under way towards the service
+
+	mu    sync.Mutex
+	ended bool // the handler's: what the client's connection carries now is nothing of this request
 }
 
 // connKey is under which a request's context carries its connection.
@@ -94,6 +98,9 @@ func (f *fencedWriter) over() {
 	if f.counted.Load() {
 		f.cut()
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ended = true
 }
 
 // alive tells whether the opening still holds. Where it does not, the request is one that was cut.
@@ -116,8 +123,13 @@ func (f *fencedWriter) count() {
 	}
 }
 
-// cut ends the request at once, whatever it waits for.
+// cut ends the request at once, whatever it waits for. It may come when the request has just ended by itself.
 func (f *fencedWriter) cut() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended {
+		return
+	}
 	f.stop()
 	f.count()
 	if conn := f.upgraded.Load(); conn != nil {

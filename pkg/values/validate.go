@@ -3,6 +3,7 @@ package values
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +25,7 @@ func (s *Schemas) Validate(t *Tree) error {
 		var invalid *jsonschema.ValidationError
 		if err := root.Validate(prune(instance)); errors.As(err, &invalid) {
 			for _, leaf := range leaves(invalid) {
-				problems = append(problems, s.describe(t, leaf, instance, prefix)...)
+				problems = append(problems, s.describe(t, root, leaf, instance, prefix)...)
 			}
 		} else if err != nil {
 			problems = append(problems, err.Error())
@@ -41,8 +42,11 @@ func (s *Schemas) Validate(t *Tree) error {
 		"kubectl aporeto value list shows every key and the layer it comes from")
 }
 
-func (s *Schemas) describe(t *Tree, leaf *jsonschema.ValidationError, instance map[string]any, prefix Path) []string {
+func (s *Schemas) describe(t *Tree, root *jsonschema.Schema, leaf *jsonschema.ValidationError, instance map[string]any, prefix Path) []string {
 	path := location(leaf.InstanceLocation, instance)
+	if k, is := leaf.ErrorKind.(*kind.PropertyNames); is {
+		path = holderOf([]*jsonschema.Schema{root}, instance, leaf.SchemaURL, k.Property, nil)
+	}
 	if len(path) == 0 || path[0] != Global {
 		path = prefix.with(path...)
 	}
@@ -76,6 +80,31 @@ func (s *Schemas) describe(t *Tree, leaf *jsonschema.ValidationError, instance m
 		return []string{line(path.with(k.Property), badName(k.Property, leaf.Causes))}
 	}
 	return []string{line(path, text(leaf))}
+}
+
+// holderOf returns where, below path, instance has a map with the key name and a schema of names whose place is url: of such an error the
+// library's own InstanceLocation is that of whatever was validated last.
+func holderOf(here []*jsonschema.Schema, instance any, url, name string, path Path) Path {
+	here = expand(here)
+	switch v := instance.(type) {
+	case map[string]any:
+		if _, has := v[name]; has && slices.ContainsFunc(here, func(s *jsonschema.Schema) bool { return s.PropertyNames != nil && s.PropertyNames.Location == url }) {
+			return path
+		}
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			next, _ := property(here, key)
+			if found := holderOf(next, v[key], url, name, path.with(key)); found != nil {
+				return found
+			}
+		}
+	case []any:
+		for i, item := range v {
+			if found := holderOf(items(here, i), item, url, name, path.with(i)); found != nil {
+				return found
+			}
+		}
+	}
+	return nil
 }
 
 // badName says why name is none that a key may have here.
