@@ -121,7 +121,7 @@ func (o *mongoBootstrapOptions) check() error {
 	if err := o.admin.check(); err != nil {
 		return err
 	}
-	if o.prune || len(o.adopt) > 0 {
+	if (o.prune || len(o.adopt) > 0) && !o.admin.print {
 		return o.f.askable(o.yes || o.dryRun)
 	}
 	return nil

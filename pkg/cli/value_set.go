@@ -10,6 +10,7 @@ import (
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/envdir"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/environment"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/values"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/zone"
 )
@@ -71,6 +72,11 @@ func runValueSet(ctx context.Context, f *Factory, zones *zoneFlags, key, word, s
 		value, err := schemas.Literal(path, word)
 		if err != nil {
 			return fmt.Errorf("%s: %w", file, err)
+		}
+		if host, is := value.(string); is && host != "" && path.String() == "global.database.mongo.host" {
+			if err := mongo.CheckHosts(host); err != nil {
+				return hint.Wrap(usagef("%s: %w", path, err), "the routers as HOST:PORT, separated by commas, IPv6 addresses in brackets: kubectl aporeto value set %s HOST1:27017,HOST2:27017", path)
+			}
 		}
 		var old any
 		changed, err := dir.Update(ctx, file, 0o644, func(data []byte) (out []byte, err error) {
