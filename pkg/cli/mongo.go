@@ -89,6 +89,15 @@ func (d *database) connect(ctx context.Context, host string, retry bool) (*mongo
 	return mongo.Connect(ctx, o)
 }
 
+// way tells what is wrong with the way of --via, nil where there is none: else every router would look as if it were down.
+func (d *database) way(ctx context.Context) error {
+	if d.via == nil {
+		return nil
+	}
+	_, _, err := d.via.find(ctx)
+	return err
+}
+
 // options are those of the administrator's connection to the routers host.
 func (d *database) options(host string) (mongo.Options, error) {
 	trust, err := d.certificates.MongoTrust()

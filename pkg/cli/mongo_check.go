@@ -90,10 +90,8 @@ func (o *mongoCheckOptions) check(ctx context.Context, db *database) ([]mongoche
 	if err != nil {
 		return nil, err
 	}
-	if db.via != nil { // else every router would look as if it were down
-		if _, _, err := db.via.find(ctx); err != nil {
-			return nil, err
-		}
+	if err := db.way(ctx); err != nil {
+		return nil, err
 	}
 	facts, err := mongo.Inspect(ctx, options, db.dial == nil)
 	if err != nil {

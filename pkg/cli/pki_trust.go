@@ -86,6 +86,9 @@ func (o *pkiTrustOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := db.way(ctx); err != nil {
+		return err
+	}
 	items := o.look(ctx, db, trust)
 	if done, err := o.print.object(o.f.IO.Out, newList("RouterTrustList", items)); err != nil {
 		return err
