@@ -98,7 +98,9 @@ func (s *Standin) awaitTopology(r *request) {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, time.Duration(min(limit, 1<<31))*time.Millisecond)
 	defer cancel()
-	for sameDocument(known, s.topologyVersion()) && wait(ctx, 10*time.Millisecond) == nil {
+	process, _ := lookupField(known, "processId")
+	counter, _ := lookupField(known, "counter")
+	for process == s.processID && counter == s.faults.topology() && wait(ctx, 10*time.Millisecond) == nil {
 	}
 }
 
