@@ -8,7 +8,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/klog/v2"
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/cli"
 )
@@ -25,6 +27,7 @@ func run() int {
 	if !signal.Ignored(syscall.SIGHUP) { // nohup
 		asked = append(asked, syscall.SIGHUP) // a terminal that goes away is a Ctrl-C: a drill comes back first
 	}
+	klog.SetLogger(logr.Discard()) // client-go's asides about connections that we closed ourselves: errors reach the user as errors
 	ctx, stop := signal.NotifyContext(context.Background(), asked...)
 	defer stop()
 	dir, err := os.Getwd()

@@ -135,13 +135,24 @@ func (o *operation) observe(ctx context.Context) failover.Observation {
 		}
 	}
 	for i := range zones {
-		select {
-		case seen.Gateways[i] = <-zones[i]:
-		case <-ctx.Done():
-			seen.Gateways[i].Err = fmt.Errorf("no answer within %s", operateTime)
-		}
+		seen.Gateways[i] = inTime(ctx, zones[i])
 	}
 	return seen
+}
+
+// inTime returns what a zone's gateways answered before ctx ended, also where another zone was waited for until then.
+func inTime(ctx context.Context, answer <-chan failover.Gateways) failover.Gateways {
+	select {
+	case g := <-answer:
+		return g
+	case <-ctx.Done():
+	}
+	select { // a select of two that are ready takes either
+	case g := <-answer:
+		return g
+	default:
+		return failover.Gateways{Err: fmt.Errorf("no answer within %s", operateTime)}
+	}
 }
 
 func (o *operation) status(ctx context.Context) failover.Status {

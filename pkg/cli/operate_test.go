@@ -423,3 +423,20 @@ func TestOperations(t *testing.T) {
 	}
 	contains(t, errs, "MongoDB")
 }
+
+// TestInTime: what was answered in time counts, though another zone was waited for until the time was over.
+func TestInTime(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 {
+		answer := make(chan failover.Gateways, 1)
+		answer <- failover.Gateways{Replicas: []failover.Replica{{Name: "r"}}}
+		if g := inTime(ctx, answer); g.Err != nil || len(g.Replicas) != 1 {
+			t.Fatalf("an answer that was there: %+v", g)
+		}
+	}
+	if g := inTime(ctx, make(chan failover.Gateways)); g.Err == nil {
+		t.Error("no answer, and no error")
+	}
+}

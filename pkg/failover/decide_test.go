@@ -82,6 +82,12 @@ func TestFindings(t *testing.T) {
 		{"nobody open", func(o *Observation) {
 			o.Database.Lease.Open, o.Gateways[0].Replicas[0].State = lease.Open{}, "Acquiring"
 		}, []string{"nobody-open", "replica-closed"}, false},
+		{"gateways gone, and still in the document", func(o *Observation) { o.Gateways[0] = Gateways{} }, []string{"not-eligible", "nobody-open"}, false},
+		{"gates closed, and still in the document", func(o *Observation) { o.Gateways[0].Replicas[0].State = "Fenced" }, []string{"replica-closed", "nobody-open"}, false},
+		{"nobody open, no database", func(o *Observation) {
+			o.Database, o.DatabaseErr, o.Gateways[0].Replicas[0].State = nil, errors.New("no primary"), "Locked"
+		}, []string{"database-unknown", "nobody-open"}, false},
+		{"the holder cannot be asked", func(o *Observation) { o.Gateways[0] = Gateways{Err: errors.New("no route")} }, []string{"zone-unknown"}, false},
 		{"never held", func(o *Observation) {
 			o.Database.Lease = lease.Document{Term: lease.DefaultTerm()}
 			o.Gateways[0].Replicas[0].State = "Candidate"

@@ -64,7 +64,32 @@ func findings(o Observation, st Status) []Finding {
 		f.intents()
 	}
 	f.gateways()
+	f.nobody()
 	return f.found
+}
+
+// nobody finds that no gateway is open by what the gateways say themselves: those that died, or were cut off, stay in the lease's list.
+func (f *finder) nobody() {
+	l := f.st.Lease
+	if slices.ContainsFunc(f.found, func(x Finding) bool { return x.Level == Critical }) {
+		return // which says it, or more
+	}
+	closed := func(n int) bool {
+		return f.o.Gateways[n].Err == nil && !slices.ContainsFunc(f.o.Gateways[n].Replicas, func(r Replica) bool {
+			return r.State == "" || r.State == string(lease.Active)
+		})
+	}
+	all := len(f.st.Zones) > 0
+	for n, z := range f.st.Zones {
+		all = all && closed(n)
+		if l != nil && zone.Same(l.Holder, z.Name) && closed(n) {
+			f.add(Critical, "nobody-open", z.Name, "zone %s holds the lease and none of its gateways is open", z.Name)
+			return
+		}
+	}
+	if all {
+		f.add(Critical, "nobody-open", "", "no gateway of any zone is open")
+	}
 }
 
 func (f *finder) lease() {

@@ -124,6 +124,6 @@ sandbox_load() {
 
 sandbox_exec() {
   require_up
-  export KUBECONFIG=$STATE/kubeconfig PATH=$BIN:$PATH
+  export KUBECONFIG=$STATE/kubeconfig PATH=$BIN:$REPO/bin:$PATH # where make build puts the plugin
   with_names "$@"
 }
