@@ -3,12 +3,14 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/failover"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/mongo"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/probe"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/values"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/zone"
@@ -179,12 +181,23 @@ func (o *failoverOptions) awaitRecord(ctx context.Context, op *operation, to zon
 	switch {
 	case err != nil:
 		return err
+	case elsewhere != "" && op.jobSeesItself(ctx, to):
+		fmt.Fprintf(o.f.IO.Out, "the record is not seen to follow from here (%s); the job of zone %s sees it there\n", elsewhere, to.Name)
+		return nil
 	case elsewhere != "":
 		return hint.Wrap(fmt.Errorf("zone %s serves, and the record did not follow within %s (%s)", to.Name, o.dnsLimit, elsewhere),
 			"move the record, then look: kubectl aporeto failover --to %s", to.Name)
 	}
 	fmt.Fprintf(o.f.IO.Out, "the record of %s points at zone %s\n", endpoint, to.Name)
 	return nil
+}
+
+// jobSeesItself tells whether the job of z has just written that the global record points at z.
+func (o *operation) jobSeesItself(ctx context.Context, z zone.Zone) bool {
+	st, err := o.client.StatusStore(o.env.ID, storeTime).Status(ctx, journalTail)
+	return err == nil && slices.ContainsFunc(st.Zones, func(i mongo.Intent) bool {
+		return zone.Same(i.Zone, z.Name) && zone.Same(i.PointsAt, z.Name) && st.Now.Sub(i.ProbedAt) < st.Lease.Term.D
+	})
 }
 
 // resolvers are those of the job of zone n, except the cluster's own: this machine's stands for it.

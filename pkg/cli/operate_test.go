@@ -380,6 +380,12 @@ func TestOperations(t *testing.T) {
 	r.move("east")
 	contains(t, r.must("failover", "--to", "east", "--yes", "--dns-timeout", "20s"), "holds the lease already", "points at zone east")
 
+	// A machine that does not see the record believes the zone's job.
+	endpoint := strings.TrimSpace(r.must("value", "get", "auto-maintenance.endpoint"))
+	r.must("value", "set", "auto-maintenance.endpoint", "https://127.0.0.1:1")
+	contains(t, r.must("failover", "--to", "east", "--yes", "--dns-timeout", "1s"), "is not seen to follow from here", "the job of zone east sees it there")
+	r.must("value", "set", "auto-maintenance.endpoint", endpoint)
+
 	// There and back leaves everything as it was.
 	r.await("the order has ended", func() bool { return r.status().Healthy() })
 	contains(t, r.must("drill", "--yes", "--stay", "200ms", "--report", "drill"), "result: passed", "proven")

@@ -57,6 +57,9 @@ func TestFindings(t *testing.T) {
 		{"not eligible", func(o *Observation) {
 			o.Gateways[1].Replicas[0].Eligible, o.Gateways[1].Replicas[0].Reason = &no, "service down"
 		}, []string{"not-eligible"}, false},
+		{"two views, one of them old", func(o *Observation) {
+			o.Database.Zones[0].PointsAt, o.Database.Zones[0].ProbedAt = "east", now.Add(-18*time.Second)
+		}, nil, true},
 		{"two views", func(o *Observation) { o.Database.Zones[0].PointsAt = "east" }, []string{"split-view"}, false},
 		{"both active", func(o *Observation) { o.Gateways[1].Replicas[0].State = "Active" }, []string{"dual-active"}, false},
 		{"dead job", func(o *Observation) { o.Database.Zones[0].ProbedAt = now.Add(-5 * time.Minute) }, []string{"job-silent"}, false},

@@ -148,7 +148,7 @@ func (f *finder) intents() {
 		case unanswered(i) != "":
 			f.add(Warning, "endpoint-unanswered", z.Name, "zone %s gets no answer from the global endpoint%s; its last intent stands", z.Name, unanswered(i))
 		}
-		if zone.Same(z.Intent.PointsAt, z.Name) {
+		if zone.Same(z.Intent.PointsAt, z.Name) && z.Intent.SilentSecs < f.o.Database.Lease.Term.D.Seconds() { // an older one moves nothing
 			selves = append(selves, z.Name)
 		}
 	}
