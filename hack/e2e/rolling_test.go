@@ -17,9 +17,6 @@ import (
 	"time"
 )
 
-// manyRefused is one for each replica that ends in a part.
-const manyRefused = 6
-
 // hammer asks the serving zone all the while, patiently, and keeps what was not answered with 200.
 type hammer struct {
 	zone   string
@@ -28,9 +25,7 @@ type hammer struct {
 	mu     sync.Mutex
 	served int
 	failed []string
-	// refused are connections that were refused and came about at once when tried again, as every client does. Up to two were seen in a part, some
-	// seconds apart as replicas end, and are not understood: more than manyRefused are a failure.
-	refused []string
+	refused []string // connections that were refused at first, and came about at once when tried again
 }
 
 func startHammer(t *testing.T, zone string) *hammer {
@@ -70,8 +65,8 @@ func startHammer(t *testing.T, zone string) *hammer {
 	return h
 }
 
-// finish ends the hammering and fails the test for every request that was not served.
-func (h *hammer) finish(t *testing.T, what string) {
+// finish ends the hammering and fails the test for every request that was not served, and when more connections were refused at first than may.
+func (h *hammer) finish(t *testing.T, what string, mayRefuse int) {
 	t.Helper()
 	h.stop()
 	h.wg.Wait()
@@ -79,8 +74,8 @@ func (h *hammer) finish(t *testing.T, what string) {
 		t.Error(failure)
 	}
 	t.Logf("%s: %d requests of %s served, %d failed; connections refused at first: %v", what, h.served, h.zone, len(h.failed), h.refused)
-	if len(h.refused) > manyRefused {
-		t.Errorf("%d connections were refused", len(h.refused))
+	if len(h.refused) > mayRefuse {
+		t.Errorf("%d connections were refused, of %d that may", len(h.refused), mayRefuse)
 	}
 	if h.served == 0 {
 		t.Error("nothing was served")
@@ -99,7 +94,8 @@ func (l *lab) gatewaysRoll(t *testing.T, from, _ string) {
 		pods := l.kubectl(t, from, "get", "pods", "-l", "app.kubernetes.io/component=gateway", "-o", "name")
 		return len(strings.Fields(pods)) == 2
 	})
-	h.finish(t, "gateways replaced")
+	// One for each replica that ended: up to two were seen in a run, some seconds apart, and are not understood.
+	h.finish(t, "gateways replaced", 4)
 }
 
 // gatewaysBlind deploys gateways that cannot reach the database to the serving zone: they replace nobody, and deploy says why.
@@ -126,5 +122,5 @@ func (l *lab) gatewaysBlind(t *testing.T, from, _ string) {
 	}
 	l.must(t, "deploy", "--zone", names[from])
 	l.kubectl(t, from, "delete", "secret", "wrong-ca")
-	h.finish(t, "gateways that cannot reach the database")
+	h.finish(t, "gateways that cannot reach the database", 0)
 }
