@@ -19,12 +19,12 @@ import (
 
 // hammer asks the serving zone all the while, patiently, and keeps what was not answered with 200.
 type hammer struct {
-	zone   string
-	stop   context.CancelFunc
-	wg     sync.WaitGroup
-	mu     sync.Mutex
-	served int
-	failed []string
+	zone    string
+	stop    context.CancelFunc
+	wg      sync.WaitGroup
+	mu      sync.Mutex
+	served  int
+	failed  []string
 	refused []string // connections that were refused at first, and came about at once when tried again
 }
 
