@@ -102,8 +102,15 @@ func apiServer(uid, gateway string) http.Handler {
 	mux.HandleFunc("GET /api/v1/namespaces/kube-system", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusOK, map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "kube-system", "uid": uid}})
 	})
+	mux.HandleFunc("GET /api/v1/namespaces/{ns}/pods", func(w http.ResponseWriter, _ *http.Request) {
+		pods := []any{}
+		if gateway != "" {
+			pods = append(pods, map[string]any{"metadata": map[string]any{"name": "gateway-1"}})
+		}
+		reply(w, http.StatusOK, map[string]any{"apiVersion": "v1", "kind": "PodList", "items": pods})
+	})
 	if gateway != "" {
-		mux.HandleFunc("GET /api/v1/namespaces/{ns}/services/http:aporeto-gateway-status:status/proxy/.well-known/aporeto/zone",
+		mux.HandleFunc("GET /api/v1/namespaces/{ns}/pods/http:gateway-1:9090/proxy/.well-known/aporeto/zone",
 			func(w http.ResponseWriter, r *http.Request) {
 				var v map[string]any
 				if err := json.Unmarshal([]byte(gateway), &v); err != nil {

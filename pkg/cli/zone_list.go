@@ -32,8 +32,8 @@ func newZoneListCmd(f *Factory) *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List the zones, the active one marked",
-		Long: `List the zones. Every zone's gateway is asked, through its cluster's API server, for at most two seconds: ACTIVE shows * for the zone
-that serves, nothing for one that does not, and ? for one of which nothing is known.`,
+		Long: `List the zones. Every replica of every zone's gateway is asked, through its cluster's API server, for at most two seconds: ACTIVE
+shows * for the zone that serves, nothing for one that does not, and ? for one of which nothing is known.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := out.check(); err != nil {
@@ -152,21 +152,36 @@ func (f *Factory) look(ctx context.Context, environment string, z zone.Zone) loo
 		return look{}
 	}
 	nonce := rand.Text()
-	answer, err := client.AskGateway(ctx, nonce)
+	replicas, err := client.GatewayReplicas(ctx, nonce)
 	if err != nil {
 		return look{}
 	}
-	return judge(answer, environment, z.Name, nonce)
+	return judgeAll(replicas, environment, z.Name, nonce)
 }
 
-// judge decides what an answer says about the zone that was asked. No gateway in the zone's namespace means that it does not serve;
-// an answer of another environment or zone, or to another question, says nothing.
+// judgeAll decides what the replicas of a zone's gateway say about it together. One that serves is enough: the others follow within a
+// poll of the lease. No replica at all means that the zone does not serve; none that can be believed says nothing.
+func judgeAll(replicas []kube.GatewayReplica, environment, name, nonce string) look {
+	if len(replicas) == 0 {
+		no := false
+		return look{active: &no, state: "NotDeployed"}
+	}
+	var found look
+	for _, r := range replicas {
+		l := judge(r.Answer, environment, name, nonce)
+		if found.active == nil || l.active != nil && *l.active {
+			found = l
+		}
+	}
+	return found
+}
+
+// judge decides what one replica's answer says about the zone that was asked. No answer, or one of another environment or zone, or to
+// another question, says nothing.
 func judge(answer *kube.GatewayAnswer, environment, name, nonce string) look {
 	no, yes := false, true
 	switch {
-	case answer == nil:
-		return look{active: &no, state: "NotDeployed"}
-	case answer.Environment != environment, !zone.Same(answer.Zone, name), answer.Nonce != nonce:
+	case answer == nil, answer.Environment != environment, !zone.Same(answer.Zone, name), answer.Nonce != nonce:
 		return look{}
 	case answer.State == "Active":
 		return look{active: &yes, state: answer.State}

@@ -90,19 +90,29 @@ func TestJudge(t *testing.T) {
 	said := func(environment, name, state, nonce string) *kube.GatewayAnswer {
 		return &kube.GatewayAnswer{Environment: environment, Zone: name, State: state, Nonce: nonce}
 	}
+	silent := (*kube.GatewayAnswer)(nil)
 	for name, tt := range map[string]struct {
-		answer *kube.GatewayAnswer
-		want   string
+		answers []*kube.GatewayAnswer
+		want    string
 	}{
-		"active":           {said("e", "A", "Active", "n"), "*"},
-		"standby":          {said("e", "a", "Standby", "n"), ""},
-		"no gateway":       {nil, ""},
-		"other platform":   {said("x", "a", "Active", "n"), "?"},
-		"other zone":       {said("e", "b", "Active", "n"), "?"},
-		"old answer":       {said("e", "a", "Active", "m"), "?"},
-		"no answer at all": {said("", "", "", ""), "?"},
+		"active":              {[]*kube.GatewayAnswer{said("e", "A", "Active", "n")}, "*"},
+		"standby":             {[]*kube.GatewayAnswer{said("e", "a", "Standby", "n")}, ""},
+		"no gateway":          {nil, ""},
+		"other platform":      {[]*kube.GatewayAnswer{said("x", "a", "Active", "n")}, "?"},
+		"other zone":          {[]*kube.GatewayAnswer{said("e", "b", "Active", "n")}, "?"},
+		"old answer":          {[]*kube.GatewayAnswer{said("e", "a", "Active", "m")}, "?"},
+		"no answer at all":    {[]*kube.GatewayAnswer{said("", "", "", "")}, "?"},
+		"nobody can be asked": {[]*kube.GatewayAnswer{silent, silent}, "?"},
+		"one follows yet":     {[]*kube.GatewayAnswer{said("e", "a", "Locked", "n"), said("e", "a", "Active", "n")}, "*"},
+		"one follows later":   {[]*kube.GatewayAnswer{said("e", "a", "Active", "n"), said("e", "a", "Locked", "n")}, "*"},
+		"one is silent":       {[]*kube.GatewayAnswer{silent, said("e", "a", "Locked", "n")}, ""},
+		"another's beside":    {[]*kube.GatewayAnswer{said("e", "a", "Locked", "n"), said("x", "a", "Active", "n")}, ""},
 	} {
-		if got := mark(judge(tt.answer, "e", "a", "n").active); got != tt.want {
+		var replicas []kube.GatewayReplica
+		for _, answer := range tt.answers {
+			replicas = append(replicas, kube.GatewayReplica{Answer: answer})
+		}
+		if got := mark(judgeAll(replicas, "e", "a", "n").active); got != tt.want {
 			t.Errorf("%s: got %q, want %q", name, got, tt.want)
 		}
 	}

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -34,38 +35,69 @@ func clusterAt(t *testing.T, handle http.HandlerFunc) *Client {
 	return c
 }
 
-func TestAskGateway(t *testing.T) {
-	const path = "/api/v1/namespaces/ns/services/http:aporeto-gateway-status:status/proxy/.well-known/aporeto/zone"
+func TestGatewayReplicas(t *testing.T) {
+	const (
+		pods   = "/api/v1/namespaces/ns/pods"
+		status = `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"because","code":%d}`
+	)
+	list := func(names ...string) string {
+		var items []string
+		for _, name := range names {
+			items = append(items, `{"metadata":{"name":"`+name+`"}}`)
+		}
+		return `{"kind":"PodList","apiVersion":"v1","items":[` + strings.Join(items, ",") + `]}`
+	}
+	type answer struct {
+		code int
+		body string
+	}
+	active := answer{200, `{"environment":"e","zone":"a","state":"Active","epoch":7,"nonce":"n"}`}
 	tests := map[string]struct {
-		code  int
-		body  string
-		state string // "" with ok: no gateway there
-		ok    bool
+		list    answer
+		pods    map[string]answer
+		states  []string // of each replica; "" for one that could not be asked
+		problem string   // of all, or of the replicas that could not be asked
 	}{
-		"active":        {200, `{"environment":"e","zone":"a","state":"Active","epoch":7,"nonce":"n"}`, "Active", true},
-		"not installed": {404, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404}`, "", true},
-		"no replica":    {503, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"ServiceUnavailable","code":503}`, "", false},
-		"no right":      {403, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403}`, "", false},
-		"somebody else": {200, `<html>`, "", false},
+		"active":         {answer{200, list("p")}, map[string]answer{"p": active}, []string{"Active"}, ""},
+		"no replica":     {answer{200, list()}, nil, nil, ""},
+		"no right":       {answer{403, fmt.Sprintf(status, 403)}, nil, nil, "list the gateway's pods of zone a"},
+		"one is ending":  {answer{200, list("p", "q")}, map[string]answer{"p": {503, fmt.Sprintf(status, 503)}, "q": active}, []string{"", "Active"}, "the API server says: because"},
+		"somebody else":  {answer{200, list("p")}, map[string]answer{"p": {200, `<html>`}}, []string{""}, "ask pod p: invalid character"},
+		"another's port": {answer{200, list("p")}, map[string]answer{"p": {404, `not found`}}, []string{""}, "ask pod p: answers 404"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			c := clusterAt(t, func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path != path || r.URL.Query().Get("nonce") != "n" {
+				pod, rest, proxied := strings.Cut(strings.TrimPrefix(r.URL.Path, pods+"/http:"), ":9090/proxy")
+				a := tt.list
+				switch {
+				case proxied && rest == gatewayIdentity && r.URL.Query().Get("nonce") == "n":
+					a = tt.pods[pod]
+				case proxied && rest == gatewayEligible:
+					a = answer{503, "no quorum"}
+				case r.URL.Path != pods:
 					t.Errorf("asked %s", r.URL)
 				}
 				w.Header().Set("Content-Type", "application/json")
-				w.WriteHeader(tt.code)
-				_, _ = w.Write([]byte(tt.body))
+				w.WriteHeader(a.code)
+				_, _ = w.Write([]byte(a.body))
 			})
-			got, err := c.AskGateway(t.Context(), "n")
-			switch {
-			case (err == nil) != tt.ok:
-				t.Errorf("got %+v, %v", got, err)
-			case err == nil && tt.state == "" && got != nil:
-				t.Errorf("got %+v, want none", got)
-			case tt.state != "" && (got == nil || got.State != tt.state || got.Epoch != 7 || got.Nonce != "n"):
-				t.Errorf("got %+v", got)
+			got, err := c.GatewayReplicas(t.Context(), "n")
+			if (err == nil) == (tt.states == nil && tt.problem != "") || err != nil && !strings.Contains(err.Error(), tt.problem) {
+				t.Fatalf("got %+v, %v", got, err)
+			}
+			if len(got) != len(tt.states) {
+				t.Fatalf("got %+v", got)
+			}
+			for i, state := range tt.states {
+				switch r := got[i]; {
+				case state == "":
+					if r.Answer != nil || r.Err == nil || !strings.Contains(r.Err.Error(), tt.problem) {
+						t.Errorf("got %+v", r)
+					}
+				case r.Err != nil || r.Answer.State != state || r.Answer.Epoch != 7 || r.Answer.Nonce != "n" || r.Eligible == nil || *r.Eligible || r.Reason != "no quorum":
+					t.Errorf("got %+v", r)
+				}
 			}
 		})
 	}
