@@ -61,7 +61,7 @@ func (l *lab) customerCA(t *testing.T, from, _ string) {
 	l.must(t, "pki", "trust", "--drop-former", "--yes")
 	l.must(t, "deploy", "--all-zones")
 	l.podsTrust(t, "System CA, Root CA")
-	h.finish(t, "the customer's CA and back", 0)
+	h.finish(t, "the customer's CA and back")
 }
 
 // routersShow fails unless every router shows a certificate that is verified so.

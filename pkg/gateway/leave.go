@@ -34,10 +34,26 @@ type counted struct {
 // Accept is net.Listener's.
 func (c counted) Accept() (net.Conn, error) {
 	conn, err := c.Listener.Accept()
-	if err == nil {
-		c.came.last.Store(int64(time.Since(c.came.began)))
+	if err != nil {
+		return nil, err
 	}
-	return conn, err
+	c.came.last.Store(int64(time.Since(c.came.began)))
+	if tcp, is := conn.(*net.TCPConn); is {
+		conn = parting{tcp}
+	}
+	return conn, nil
+}
+
+// parting is a client's connection whose end is always a FIN first. Close alone sends a RST where something was not read, such as the
+// client's own farewell in TLS that crossed ours. After a RST without a FIN from a server, Linux's conntrack keeps what kube-proxy
+// translated the connection to for 10 s, also for a new connection from the same port of the client's: it would be led to this replica,
+// long after kube-proxy forgot it (nf_conntrack_proto_tcp.c: IP_CT_TCP_FLAG_CLOSE_INIT, nf_conntrack_tcp_timeout_close).
+type parting struct{ *net.TCPConn }
+
+// Close is net.Conn's.
+func (p parting) Close() error {
+	_ = p.CloseWrite() // says only that there is no connection any more
+	return p.TCPConn.Close()
 }
 
 // quiet returns how long ago the last connection came.

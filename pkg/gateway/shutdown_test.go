@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -257,5 +258,38 @@ func TestReplicaLeavesThoughClientsKeepComing(t *testing.T) {
 	}
 	if err := <-r.done; err != nil {
 		t.Errorf("the replica ended with %v", err)
+	}
+}
+
+// TestConnectionsEndWithAFIN has clients that said more than was read when the gateway closes: what they see is the connection's end, and no
+// RST before it. See parting.
+func TestConnectionsEndWithAFIN(t *testing.T) {
+	t.Parallel()
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "served") }))
+	t.Cleanup(upstream.Close)
+	store := newMemoryStore()
+	store.doc.Term.T, store.doc.Released = 10*time.Second, true
+	r := startReplica(t, store, upstream.URL, "only")
+	eventually(t, "the replica is ready", r.ready)
+	for _, path := range []string{"/", IdentityPath} {
+		raw, err := net.Dial("tcp", r.cfg.Listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { raw.Close() })
+		conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}) //nolint:gosec // a test's certificate
+		if err := conn.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		tooMuch := strings.Repeat("x", 64<<10)
+		// The connection may have ended before all of it is sent.
+		_, _ = io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"+tooMuch)
+		answer, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200 OK\r\n") {
+			t.Fatalf("%s: %q, %v", path, answer, err)
+		}
+		if n, err := raw.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+			t.Errorf("%s: after the answer: %d bytes, %v", path, n, err)
+		}
 	}
 }
