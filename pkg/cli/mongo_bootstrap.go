@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -106,12 +107,24 @@ func (o *mongoBootstrapOptions) run(ctx context.Context) error {
 	}
 	done, last, err := bootstrap.EnsureDatabase(ctx, client, want, func(p bootstrap.Plan) error { return o.show(ctx, p) })
 	if err != nil {
+		return o.broken(done, explainBootstrap(err))
+	}
+	return o.report(done, last)
+}
+
+// broken tells what was made before err, and returns err, or why that could not be told.
+func (o *mongoBootstrapOptions) broken(done []bootstrap.Step, err error) error {
+	r := bootstrapReport{APIVersion: environment.APIVersion, Kind: "MongoBootstrap", Steps: append([]bootstrap.Step{}, done...), Error: err.Error()}
+	printed, failed := o.print.object(o.f.IO.Out, r)
+	if failed != nil {
+		return errors.Join(err, failed)
+	}
+	if !printed {
 		for _, step := range done {
 			o.f.say("done: " + step.Done())
 		}
-		return explainBootstrap(err)
 	}
-	return o.report(done, last)
+	return err
 }
 
 func (o *mongoBootstrapOptions) check() error {
@@ -168,6 +181,7 @@ type bootstrapReport struct {
 	Steps      []bootstrap.Step    `json:"steps"`          // made, or with dryRun to be made
 	Left       []bootstrap.Step    `json:"left,omitempty"` // users that --prune would drop
 	Findings   []bootstrap.Finding `json:"findings,omitempty"`
+	Error      string              `json:"error,omitempty"` // what ended the bootstrap after steps
 }
 
 func (o *mongoBootstrapOptions) report(steps []bootstrap.Step, p bootstrap.Plan) error {
