@@ -68,6 +68,12 @@ func TestRefused(t *testing.T) {
 		{"version as a number", charts.ControlPlane, facts + "mongodb-shard: {enabled: true, image: {repository: i}, version: 4.0}", "/mongodb-shard/version"},
 		{"version too old", charts.ControlPlane, facts + "mongodb-shard: {enabled: true, image: {repository: i}, version: '3.6'}", "/mongodb-shard/version"},
 		{"no image", charts.ControlPlane, facts + "services: {s: {}}", "services.s.image is required"},
+		{"image in upper case", charts.ControlPlane, facts + "services: {s: {image: 'Ledger:1'}}", `services.s.image: "Ledger:1" is not the name of an image`},
+		{"image with two tags", charts.ControlPlane, facts + "services: {s: {image: {repository: 'a/s:1', tag: '2'}}}", `services.s.image: "a/s:1:2" is not the name of an image`},
+		{"image with a blank", charts.ControlPlane, facts + "services: {s: {image: 's:1 '}}", `services.s.image: "s:1 " is not the name of an image`},
+		{"agent's image as a URL", charts.AutoMaintenance, "endpoint: https://a.example\nglobal: {environment: e, zone: z, database: {mongo: {host: m}}, agent: {image: {repository: 'https://r/a'}}}", `global.agent.image: "https://r/a:`},
+		{"registry with a line below", charts.ControlPlane, "global: {environment: e, zone: z, database: {mongo: {host: m}}, imageRegistry: my_r}\nservices: {s: {image: S}}", `services.s.image: "my_r/S" is not the name of an image`},
+		{"in-cluster database's image", charts.ControlPlane, facts + "mongodb-shard: {enabled: true, image: {repository: mongo, tag: '4 2'}}", `mongodb-shard.image: "mongo:4 2" is not the name of an image`},
 		{"route without port", charts.ControlPlane, facts + "services: {s: {image: i, routes: [{path: /}]}}", `services.s.routes[0]: service "s" has no ports`},
 		{"route to unknown port", charts.ControlPlane, facts + "services: {s: {image: i, " + ports + ", routes: [{port: 81}]}}", `services.s.routes[0].port: service "s" has no port "81"`},
 		{"route with a URL for host", charts.ControlPlane, facts + "services: {s: {image: i, " + ports + ", routes: [{host: 'https://a'}]}}", `services.s.routes[0].host: "https://a" is not a host name`},
@@ -104,6 +110,22 @@ func TestRefused(t *testing.T) {
 				t.Errorf("got %q\nwant %q in it", err, test.want)
 			}
 		})
+	}
+}
+
+// TestImageNames renders images as registries name them.
+func TestImageNames(t *testing.T) {
+	digest := "sha256:" + strings.Repeat("0a", 32)
+	for _, image := range []string{
+		"s", "s:1", "a/b/s:v1.2-x_y", "localhost/s", "localhost:5000/a/s:1", "REG.example.com/a.b__c-d---e/s@" + digest, "10.0.0.1:5000/s:1@" + digest, "[::1]:5000/s",
+	} {
+		values := map[string]any{
+			"global":   map[string]any{"environment": "e", "zone": "z", "database": map[string]any{"mongo": map[string]any{"host": "m:27017"}}},
+			"services": map[string]any{"s": map[string]any{"image": image}},
+		}
+		if got, err := render(t, charts.ControlPlane, values); err != nil || !strings.Contains(got, image) {
+			t.Errorf("%s: %v", image, err)
+		}
 	}
 }
 

@@ -82,6 +82,21 @@ image references: the first part is a registry when it has a dot or a colon or i
 {{- $reference -}}
 {{- end -}}
 
+{{- /*
+aporeto.image.problem: a line when what aporeto.image makes of its arguments is no image reference: the kubelet would say
+InvalidImageName, and never try again. path names the value. The grammar is that of github.com/distribution/reference.
+*/ -}}
+{{- define "aporeto.image.problem" -}}
+{{- $reference := include "aporeto.image" . -}}
+{{- $host := `([a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])(:[0-9]+)?/` -}}
+{{- $component := `[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*` -}}
+{{- $tag := `:[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}` -}}
+{{- $digest := `@[A-Za-z][A-Za-z0-9]*([-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}` -}}
+{{- if not (regexMatch (printf "^(%s)?%s(/%s)*(%s)?(%s)?$" $host $component $component $tag $digest) $reference) }}
+{{ .path }}: {{ $reference | quote }} is not the name of an image; it is [REGISTRY/]REPOSITORY[:TAG][@DIGEST], the repository in lower case
+{{- end -}}
+{{- end -}}
+
 {{- define "aporeto.agentImage" -}}
 {{- include "aporeto.image" (dict "root" . "image" .Values.global.agent.image "tag" .Chart.AppVersion) -}}
 {{- end -}}
@@ -121,6 +136,7 @@ global.zone is required: the zone's name (kubectl aporeto sets it by itself)
 {{- if not .Values.global.database.mongo.host }}
 global.database.mongo.host is required: the MongoDB routers, as host:port,host:port
 {{- end }}
+{{- include "aporeto.image.problem" (dict "root" . "path" "global.agent.image" "image" .Values.global.agent.image "tag" .Chart.AppVersion) }}
 {{- end -}}
 
 {{- /* aporeto.refuse: stops the render when its argument has any lines, and shows all of them. */ -}}

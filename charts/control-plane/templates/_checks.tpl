@@ -16,12 +16,16 @@ mongodb-shard.enabled: with {{ int .Values.global.zones }} zones each would have
 {{- end }}
 {{- if not $shard.image.repository }}
 mongodb-shard.image.repository is required: an image with mongod and mongos from your registry; run: kubectl aporeto value set image.repository REGISTRY/mongo mongodb-shard
+{{- else }}
+{{- include "aporeto.image.problem" (dict "root" $ "path" "mongodb-shard.image" "image" $shard.image) }}
 {{- end }}
 {{- end }}
 {{- range $name, $service := .Values.services }}
 {{- if eq (include "service.enabled" $service) "true" }}
 {{- if not (dig "image" "" $service) }}
 services.{{ $name }}.image is required: "repository:tag", or a map of repository, tag and digest
+{{- else }}
+{{- include "aporeto.image.problem" (dict "root" $ "path" (printf "services.%s.image" $name) "image" $service.image) }}
 {{- end }}
 {{- if dig "activeOnly" false $service }}
 {{- if not (dig "command" list $service) }}
