@@ -75,9 +75,9 @@ func (o *failoverOptions) run(ctx context.Context) error {
 		return err
 	}
 	silent := op.silent(ctx) // beside the look at the gateways: in an emergency one of the zones answers neither
-	seen := op.observe(ctx)
-	if seen.Database == nil {
-		return hint.Wrap(fmt.Errorf("read the lease: %w", seen.DatabaseErr), "kubectl aporeto maintenance status")
+	seen, err := o.look(ctx, op, to.Name)
+	if err != nil {
+		return err
 	}
 	already, err := failover.CheckLease(seen.Database.Lease, zone.Key(to.Name), op.zoneName)
 	if err != nil {
@@ -102,6 +102,30 @@ func (o *failoverOptions) run(ctx context.Context) error {
 		return err
 	}
 	return o.awaitRecord(ctx, op, to)
+}
+
+// look observes, and again for a while where the database did not answer: when a region dies, so does often its primary, and until another
+// one is elected nobody can tell who holds the lease. After that the zone to is given the same time to find its own way back.
+func (o *failoverOptions) look(ctx context.Context, op *operation, to string) (failover.Observation, error) {
+	for end, said := time.Now().Add(electionTime), false; ; {
+		seen := op.observe(ctx)
+		late := time.Now().After(end)
+		switch {
+		case ctx.Err() != nil:
+			return seen, ctx.Err()
+		case seen.Database != nil && (!said || late || failover.CheckTarget(failover.Assess(seen, ""), to, o.force) == nil):
+			return seen, nil
+		case seen.Database == nil && (late || !mongo.Passing(seen.DatabaseErr)):
+			return seen, hint.Wrap(fmt.Errorf("read the lease: %w", seen.DatabaseErr), "kubectl aporeto mongo status shows who answers; kubectl aporeto maintenance status")
+		case !said:
+			o.f.say(fmt.Sprintf("the database does not answer, perhaps it elects a primary; trying again for %s: %v", electionTime, seen.DatabaseErr))
+			said = true
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // move orders the switch, with both zones watched.

@@ -25,6 +25,9 @@ const (
 	operateTime = 5 * time.Second // one look at a zone's gateways
 	storeTime   = 3 * time.Second // one operation on the database
 	journalTail = 8               // entries that status shows
+
+	// electionTime is for how long an emergency's command waits for a primary. A replica set waits 10 s by default before it elects one.
+	electionTime = 20 * time.Second
 )
 
 // operation is what the commands of failover share: the environment, its database, its zones' gateways.

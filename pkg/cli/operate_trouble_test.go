@@ -153,6 +153,19 @@ func TestOperationsThatGoWrong(t *testing.T) {
 	r.must("failover", "--to", "west", "--yes", "--no-wait-dns")
 	r.await("all is well once more", func() bool { return r.status().Healthy() })
 
+	// The database has lost its primary: failover waits for the next one, and for the gateways to see it.
+	r.standin.Election(time.Minute)
+	served, told, moved := r.background(t.Context(), "failover", "--to", "east", "--yes", "--no-wait-dns")
+	r.await("failover waits", func() bool {
+		return strings.Contains(told.String(), "the database does not answer, perhaps it elects a primary; trying again for 20s: ")
+	})
+	r.standin.Election(0)
+	if code := <-moved; code != ExitOK || !strings.Contains(served.String(), "zone east serves") {
+		t.Errorf("failover during an election: exit %d\n%s%s", code, served, told)
+	}
+	r.must("failover", "--to", "west", "--yes", "--no-wait-dns")
+	r.await("all is well after the election", func() bool { return r.status().Healthy() })
+
 	// Who watches goes on through an outage of everything.
 	mendWest, mendEast := r.breakAPI("west"), r.breakAPI("east")
 	heal := r.standin.Partition()
