@@ -218,13 +218,5 @@ func (f *Factory) checkEndpoint(path values.Path, address string) error {
 
 // holder names this process to people who meet its deploy lock.
 func (f *Factory) holder() string {
-	who := f.Getenv("USER")
-	if who == "" {
-		who = "somebody"
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown-host"
-	}
-	return fmt.Sprintf("%s@%s pid %d %s", who, host, os.Getpid(), strings.SplitN(uuid.NewString(), "-", 2)[0])
+	return fmt.Sprintf("%s pid %d %s", f.who(), os.Getpid(), strings.SplitN(uuid.NewString(), "-", 2)[0])
 }

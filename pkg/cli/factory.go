@@ -1,6 +1,10 @@
 package cli
 
 import (
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
 	"time"
 
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -45,3 +49,20 @@ func (f *Factory) Load() (*envdir.Dir, *environment.Environment, error) {
 
 // Kubeconfig returns the flag --kubeconfig, "" when it was not given.
 func (f *Factory) Kubeconfig() string { return *f.kube.KubeConfig }
+
+// who names the user to other people: in the journal, and at the deploy lock. Where no login set USER (cron, a container) it is whoever the
+// process runs as.
+func (f *Factory) who() string {
+	who := f.Getenv("USER")
+	if who == "" {
+		who = "uid-" + strconv.Itoa(os.Getuid())
+		if account, err := user.Current(); err == nil && account.Username != "" {
+			who = account.Username
+		}
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown-host"
+	}
+	return who + "@" + strings.SplitN(host, ".", 2)[0]
+}

@@ -81,10 +81,8 @@ func runPin(ctx context.Context, f *Factory, on bool, reason string) error {
 }
 
 func (o *operation) pinned(ctx context.Context, st mongo.Status, pin mongo.Pin) error {
-	was, is, holder := "unpinned", "pinned", o.zoneName(st.Lease.Holder)
-	if !pin.On {
-		was, is = is, was
-	}
+	words := map[bool]string{false: "unpinned", true: "pinned"}
+	was, is, holder := words[st.Pin.On], words[pin.On], o.zoneName(st.Lease.Holder)
 	reason := is + " by " + pin.By
 	if pin.Reason != "" {
 		reason += ": " + pin.Reason

@@ -6,9 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/envdir"
@@ -269,16 +267,3 @@ func (o *operation) newSwitch(to, why string, say func(string)) *failover.Switch
 
 // say writes a line of progress to stderr.
 func (f *Factory) say(line string) { fmt.Fprintln(f.IO.ErrOut, line) }
-
-// who names the user to the others who read the journal.
-func (f *Factory) who() string {
-	who := f.Getenv("USER")
-	if who == "" {
-		who = "somebody"
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown-host"
-	}
-	return who + "@" + strings.SplitN(host, ".", 2)[0]
-}

@@ -288,7 +288,7 @@ func TestConnectionsEndWithAFIN(t *testing.T) {
 		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200 OK\r\n") {
 			t.Fatalf("%s: %q, %v", path, answer, err)
 		}
-		if n, err := raw.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		if n, err := raw.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
 			t.Errorf("%s: after the answer: %d bytes, %v", path, n, err)
 		}
 	}

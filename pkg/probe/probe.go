@@ -188,7 +188,7 @@ func (p *Prober) connect(ctx context.Context, resolver string) (net.Conn, error)
 		if e, ok := errors.AsType[*net.DNSError](err); ok {
 			return nil, failuref(DNS, "resolve: %w", e)
 		}
-		return nil, failuref(Connect, "connect: %w", err)
+		return nil, failuref(Connect, "%w", err)
 	}
 	conn := tls.Client(raw, &tls.Config{
 		ServerName: strings.TrimSuffix(p.endpoint.host, "."), RootCAs: p.opts.Roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
