@@ -247,6 +247,10 @@ func TestView(t *testing.T) {
 	if len(findings) != 6 || Worst(findings) != OK {
 		t.Errorf("a healthy view: %+v", findings)
 	}
+	silent := CheckView("a", View{Routers: []Router{{Host: "m1:27017", Troubles: []Trouble{NewTrouble(NoAnswer, "no answer")}}}}, p)
+	if want := "global.database.mongo.host --zone a; from this machine: kubectl aporeto mongo check"; !strings.HasSuffix(silent[1].Hint, want) {
+		t.Errorf("a router that does not answer: %+v", silent)
+	}
 	for _, c := range []struct {
 		name, requirement string
 		change            func(*Router)

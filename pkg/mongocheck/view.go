@@ -34,11 +34,14 @@ func (c *check) view(r Router) {
 		c.add(OK, Name, r.Host, "", "%s", orNone(r.Addresses))
 	}
 	for _, t := range r.Troubles {
-		requirement := Transport
+		requirement, next := Transport, t.Hint
 		if t.Kind == NoName {
 			requirement = Name
 		}
-		c.add(Fail, requirement, r.Host, t.Hint, "%s", t.Text)
+		if next == hintOf(NoAnswer) { // it says to look from inside the zones, where this was seen
+			next = "check the routers and the zone's network: kubectl aporeto value get global.database.mongo.host --zone " + c.zone + "; from this machine: kubectl aporeto mongo check"
+		}
+		c.add(Fail, requirement, r.Host, next, "%s", t.Text)
 	}
 	if len(r.Troubles) > 0 {
 		if !named {
