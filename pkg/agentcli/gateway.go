@@ -27,8 +27,9 @@ import (
 const (
 	// drainTime is how long requests under way may go on after a planned close.
 	drainTime = 10 * time.Second
-	// lingerTime is twice what Kubernetes usually takes to tell every node that a pod which is going away gets no new connections.
-	lingerTime = 3 * time.Second
+	// lingerTime is longer than Kubernetes takes to tell every node that a pod which is going away gets no new connections, and than Linux's
+	// conntrack leads new ones from a client's port to it that another has just used (nf_conntrack_tcp_timeout_close, 10 s).
+	lingerTime = 12 * time.Second
 )
 
 type gatewayOptions struct {

@@ -75,7 +75,7 @@ func (o *failoverOptions) run(ctx context.Context) error {
 		return err
 	}
 	silent := op.silent(ctx) // beside the look at the gateways: in an emergency one of the zones answers neither
-	seen, err := o.look(ctx, op, to.Name)
+	seen, err := o.look(ctx, op, to)
 	if err != nil {
 		return err
 	}
@@ -104,16 +104,21 @@ func (o *failoverOptions) run(ctx context.Context) error {
 	return o.awaitRecord(ctx, op, to)
 }
 
-// look observes, and again for a while where the database did not answer: when a region dies, so does often its primary, and until another
-// one is elected nobody can tell who holds the lease. After that the zone to is given the same time to find its own way back.
-func (o *failoverOptions) look(ctx context.Context, op *operation, to string) (failover.Observation, error) {
+// look observes. Where the database did not answer it goes on for a while: when a region dies, so does often its primary, and until another
+// one is elected nobody can tell who holds the lease. After that the zone to is given the same time to find its own way back. Only these two
+// are asked again: a dead zone would cost its whole waiting time each round.
+func (o *failoverOptions) look(ctx context.Context, op *operation, to zone.Zone) (failover.Observation, error) {
+	seen := op.observe(ctx)
+	if seen.Database != nil {
+		return seen, nil
+	}
+	at := slices.IndexFunc(op.env.Zones, func(z zone.Zone) bool { return zone.Same(z.Name, to.Name) })
 	for end, said := time.Now().Add(electionTime), false; ; {
-		seen := op.observe(ctx)
 		late := time.Now().After(end)
 		switch {
 		case ctx.Err() != nil:
 			return seen, ctx.Err()
-		case seen.Database != nil && (!said || late || failover.CheckTarget(failover.Assess(seen, ""), to, o.force) == nil):
+		case seen.Database != nil && (late || failover.CheckTarget(failover.Assess(seen, ""), to.Name, o.force) == nil):
 			return seen, nil
 		case seen.Database == nil && (late || !mongo.Passing(seen.DatabaseErr)):
 			return seen, hint.Wrap(fmt.Errorf("read the lease: %w", seen.DatabaseErr), "kubectl aporeto mongo status shows who answers; kubectl aporeto maintenance status")
@@ -123,7 +128,12 @@ func (o *failoverOptions) look(ctx context.Context, op *operation, to string) (f
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(time.Second):
+		case <-time.After(lookEvery):
+		}
+		if seen.Database, seen.DatabaseErr = op.database(ctx); seen.Database != nil {
+			bounded, cancel := context.WithTimeout(ctx, operateTime)
+			seen.Gateways[at] = op.gateways(bounded, to)
+			cancel()
 		}
 	}
 }

@@ -26,6 +26,7 @@ const (
 
 	// electionTime is for how long an emergency's command waits for a primary. A replica set waits 10 s by default before it elects one.
 	electionTime = 20 * time.Second
+	lookEvery    = 250 * time.Millisecond
 )
 
 // operation is what the commands of failover share: the environment, its database, its zones' gateways.
@@ -129,30 +130,35 @@ func (o *operation) observe(ctx context.Context) failover.Observation {
 		go func() { zones[i] <- o.gateways(ctx, z) }()
 	}
 	if o.client != nil {
-		if st, err := o.client.StatusStore(o.env.ID, storeTime).Status(ctx, journalTail); err != nil {
-			seen.DatabaseErr = err
-		} else {
-			seen.Database = &st
-		}
+		seen.Database, seen.DatabaseErr = o.database(ctx)
 	}
 	for i := range zones {
-		seen.Gateways[i] = inTime(ctx, zones[i])
+		seen.Gateways[i] = inTime(ctx, zones[i], failover.Gateways{Err: fmt.Errorf("no answer within %s", operateTime)})
 	}
 	return seen
 }
 
-// inTime returns what a zone's gateways answered before ctx ended, also where another zone was waited for until then.
-func inTime(ctx context.Context, answer <-chan failover.Gateways) failover.Gateways {
+// database reads what MongoDB knows of the lease: nil, and why.
+func (o *operation) database(ctx context.Context) (*mongo.Status, error) {
+	st, err := o.client.StatusStore(o.env.ID, storeTime).Status(ctx, journalTail)
+	if err != nil {
+		return nil, err
+	}
+	return &st, nil
+}
+
+// inTime returns what one of several said before ctx ended, also where another one was waited for until then; else none.
+func inTime[T any](ctx context.Context, answer <-chan T, none T) T {
 	select {
-	case g := <-answer:
-		return g
+	case said := <-answer:
+		return said
 	case <-ctx.Done():
 	}
 	select { // a select of two that are ready takes either
-	case g := <-answer:
-		return g
+	case said := <-answer:
+		return said
 	default:
-		return failover.Gateways{Err: fmt.Errorf("no answer within %s", operateTime)}
+		return none
 	}
 }
 

@@ -438,11 +438,11 @@ func TestInTime(t *testing.T) {
 	for range 100 {
 		answer := make(chan failover.Gateways, 1)
 		answer <- failover.Gateways{Replicas: []failover.Replica{{Name: "r"}}}
-		if g := inTime(ctx, answer); g.Err != nil || len(g.Replicas) != 1 {
+		if g := inTime(ctx, answer, failover.Gateways{}); g.Err != nil || len(g.Replicas) != 1 {
 			t.Fatalf("an answer that was there: %+v", g)
 		}
 	}
-	if g := inTime(ctx, make(chan failover.Gateways)); g.Err == nil {
+	if g := inTime(ctx, make(chan failover.Gateways), failover.Gateways{Err: errNothing}); g.Err == nil {
 		t.Error("no answer, and no error")
 	}
 }

@@ -131,11 +131,8 @@ func (f *Factory) zoneItems(ctx context.Context, env *environment.Environment) [
 			Name: z.Name, Context: z.Context, Namespace: z.Namespace, ClusterUID: z.ClusterUID, Kubeconfig: z.Kubeconfig,
 			Values: envdir.ValuesName(&z),
 		}
-		select {
-		case l := <-looks[i]:
-			items[i].Active, items[i].State = l.active, l.state
-		case <-ctx.Done():
-		}
+		l := inTime(ctx, looks[i], look{})
+		items[i].Active, items[i].State = l.active, l.state
 	}
 	return items
 }

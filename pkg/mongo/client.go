@@ -44,6 +44,9 @@ type Options struct {
 	AppName     string
 	// Selection bounds the search for a reachable router; 0 means 5 s.
 	Selection time.Duration
+	// Silence bounds how long a router may take to say anything to a request, whose context may have no end of its own; 0 means 20 s.
+	// The longest answers, to majority writes, have an end of 10 s on the server.
+	Silence time.Duration
 	// Retry lets the driver repeat a write once after a network error. The lease's client must not: its late requests are counted.
 	Retry bool
 	// Login, when not nil, is who we are instead of the certificate's subject, which TLS shows all the same.
@@ -113,8 +116,12 @@ func (o Options) driver() (*options.ClientOptions, *tls.Config, error) {
 	if selection == 0 {
 		selection = 5 * time.Second
 	}
+	silence := o.Silence
+	if silence == 0 {
+		silence = 20 * time.Second
+	}
 	opts := options.Client().ApplyURI(o.URI).SetTLSConfig(config).SetAppName(o.AppName).
-		SetServerSelectionTimeout(selection).SetConnectTimeout(selection).
+		SetServerSelectionTimeout(selection).SetConnectTimeout(selection).SetSocketTimeout(silence).
 		SetWriteConcern(writeconcern.Majority()).SetReadPreference(readpref.Primary()).
 		SetRetryWrites(o.Retry).SetRetryReads(o.Retry).SetDialer(o.dialer())
 	if o.Login != nil {
@@ -133,8 +140,13 @@ func (o Options) dialer() Dial {
 	return (&net.Dialer{}).DialContext
 }
 
-// Close ends all connections.
+// closeTime bounds a farewell: the driver ends its sessions with a command, which a silent router never answers.
+const closeTime = 2 * time.Second
+
+// Close ends all connections, within closeTime.
 func (c *Client) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, closeTime)
+	defer cancel()
 	if err := c.driver.Disconnect(ctx); err != nil {
 		return fmt.Errorf("disconnect from MongoDB: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,5 +101,59 @@ func TestReachEnds(t *testing.T) {
 	}
 	if took := time.Since(began); took > 4*time.Second {
 		t.Errorf("took %v after its context had ended", took)
+	}
+}
+
+// muted is a connection that loses what is written to it from some moment on, as one to a router that hangs.
+type muted struct {
+	net.Conn
+	mute *atomic.Bool
+}
+
+func (m muted) Write(p []byte) (int, error) {
+	if m.mute.Load() {
+		return len(p), nil
+	}
+	return m.Conn.Write(p)
+}
+
+// TestSilenceEnds: a router that answered and then hangs holds nobody up whose context has no end, in a request or in the farewell.
+func TestSilenceEnds(t *testing.T) {
+	t.Parallel()
+	server := mongotest.Start(t, mongotest.Options{})
+	var mute atomic.Bool
+	o := optionsFor(t, server, server.Hosts()[0], server.TrustPEM())
+	o.Silence = 500 * time.Millisecond
+	o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		return muted{conn, &mute}, err
+	}
+	for _, asked := range []bool{true, false} {
+		mute.Store(false)
+		client, err := mongo.Connect(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.ClusterID(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		mute.Store(true)
+		done := make(chan error, 1)
+		go func() {
+			var err error
+			if asked {
+				_, err = client.ClusterID(context.Background()) //nolint:usetesting // without an end
+			}
+			_ = client.Close(context.Background()) //nolint:usetesting // without an end
+			done <- err
+		}()
+		select {
+		case err := <-done:
+			if asked && !mongo.Passing(err) {
+				t.Errorf("a request to a router that hangs: %v", err)
+			}
+		case <-time.After(8 * time.Second):
+			t.Fatalf("asked %v: still waiting", asked)
+		}
 	}
 }
