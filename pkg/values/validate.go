@@ -140,14 +140,25 @@ func location(tokens []string, instance any) Path {
 	return path
 }
 
-// leaves returns the errors that have no cause of their own. Of a choice (anyOf, oneOf) every branch's errors come.
+// leaves returns the errors that have no cause of their own. Of a choice (anyOf, oneOf) every branch's errors come, but for those of branches
+// for another type where one for this type is there.
 func leaves(e *jsonschema.ValidationError) []*jsonschema.ValidationError {
 	if _, name := e.ErrorKind.(*kind.PropertyNames); name || len(e.Causes) == 0 { // what is wrong with a name, its causes say without its place
 		return []*jsonschema.ValidationError{e}
 	}
-	var all []*jsonschema.ValidationError
+	var all, ofType []*jsonschema.ValidationError
 	for _, c := range e.Causes {
-		all = append(all, leaves(c)...)
+		branch := leaves(c)
+		if _, other := branch[0].ErrorKind.(*kind.Type); !other || len(branch) > 1 || len(branch[0].InstanceLocation) > len(e.InstanceLocation) {
+			ofType = append(ofType, branch...)
+		}
+		all = append(all, branch...)
+	}
+	switch e.ErrorKind.(type) {
+	case *kind.AnyOf, *kind.OneOf:
+		if len(ofType) > 0 {
+			return ofType
+		}
 	}
 	return all
 }
@@ -168,6 +179,12 @@ func leafTexts(err error) []string {
 	return slices.Compact(texts)
 }
 
+// longPattern is the length from which a pattern explains nothing to a person.
+const longPattern = 80
+
 func text(e *jsonschema.ValidationError) string {
+	if k, is := e.ErrorKind.(*kind.Pattern); is && len(k.Want) > longPattern {
+		return fmt.Sprintf("'%s' does not have the form that is needed", k.Got)
+	}
 	return e.ErrorKind.LocalizedString(message.NewPrinter(language.English))
 }
