@@ -35,6 +35,9 @@ type ServiceUser struct {
 func Survey(ctx context.Context, db *mongo.Client, want Want) (Plan, error) {
 	have, err := db.Inventory(ctx, want.Environment)
 	if err != nil {
+		if trap := want.members(db.Member()); trap != nil { // which is why we were not let in, perhaps
+			return Plan{}, trap
+		}
 		return Plan{}, err
 	}
 	return want.decide(have)

@@ -458,14 +458,16 @@ func TestMembershipTrap(t *testing.T) {
 				writes.Add(1)
 			}
 		})
-		var err error
+		refused := func(err error) {
+			if err == nil || !strings.Contains(err.Error(), "the routers' certificate "+member+" has the same O, OU and DC as CN=") || hint.Of(err) == "" || writes.Load() > 0 {
+				t.Errorf("%s: %v after %d writes", member, err, writes.Load())
+			}
+		}
+		_, _, err := bootstrap.EnsureDatabase(t.Context(), client, w.Want, nil)
+		refused(err)
 		if admin {
 			_, err = bootstrap.EnsureAdmin(t.Context(), client)
-		} else {
-			_, _, err = bootstrap.EnsureDatabase(t.Context(), client, w.Want, nil)
-		}
-		if err == nil || !strings.Contains(err.Error(), "the routers' certificate "+member+" has the same O, OU and DC as CN=") || hint.Of(err) == "" || writes.Load() > 0 {
-			t.Errorf("%s: %v after %d writes", member, err, writes.Load())
+			refused(err)
 		}
 	}
 }

@@ -78,7 +78,7 @@ func (w Want) decide(have mongo.Inventory) (Plan, error) {
 // members refuses users that the cluster would take for its own members.
 func (w Want) members(member string) error {
 	var taken []string
-	for _, u := range slices.Concat(agentUsers(w.Zones), serviceUsers(w.Services)) {
+	for _, u := range slices.Concat([]mongo.User{AdminUser()}, agentUsers(w.Zones), serviceUsers(w.Services)) {
 		if mongocheck.TakenForMember(u.Name, member) {
 			taken = append(taken, u.Name)
 		}

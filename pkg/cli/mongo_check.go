@@ -204,6 +204,9 @@ func (d *database) checkParams() (mongocheck.Params, error) {
 		if s.Name == pki.Admin && s.Subject != "" && !slices.Contains(p.Subjects, s.Subject) {
 			p.Subjects = append(p.Subjects, s.Subject) // what logs in, whatever it should be
 		}
+		if s.Name == pki.CustomCA {
+			p.CustomCA = s.Subject
+		}
 		if slices.Contains(own, s.Name) && s.Subject != "" {
 			p.Own = append(p.Own, mongocheck.Certificate{Subject: s.Subject, Issuer: s.Issuer, NotBefore: s.NotBefore, NotAfter: s.NotAfter})
 		}

@@ -117,7 +117,8 @@ func TestTroubles(t *testing.T) {
 		c.NotBefore, c.NotAfter = time.Now().Add(from), time.Now().Add(to)
 		return c
 	}
-	nameless, elsewhere := server(x509.ExtKeyUsageServerAuth), server(x509.ExtKeyUsageServerAuth)
+	nameless, elsewhere, misnamed := server(x509.ExtKeyUsageServerAuth), server(x509.ExtKeyUsageServerAuth), server(x509.ExtKeyUsageServerAuth)
+	misnamed.IPAddresses, misnamed.DNSNames = nil, []string{"127.0.0.1"}
 	nameless.IPAddresses = nil
 	elsewhere.IPAddresses, elsewhere.DNSNames = nil, []string{"mongo-1"}
 	cases := []struct {
@@ -128,6 +129,7 @@ func TestTroubles(t *testing.T) {
 		{newCA(t).tlsServer(t, server(x509.ExtKeyUsageServerAuth)), mongocheck.WrongCA, "issuer CN=inspect CA"},
 		{ca.tlsServer(t, nameless), mongocheck.NoSAN, "no subject alternative name"},
 		{ca.tlsServer(t, elsewhere), mongocheck.WrongName, "is for mongo-1, not for 127.0.0.1"},
+		{ca.tlsServer(t, misnamed), mongocheck.WrongName, "has 127.0.0.1 as a DNS name"},
 		{ca.tlsServer(t, dates(-72*time.Hour, -48*time.Hour)), mongocheck.Expired, "expired at"},
 		{ca.tlsServer(t, dates(time.Hour, 2*time.Hour)), mongocheck.NotYetValid, "not valid before"},
 		{ca.tlsServer(t, server(x509.ExtKeyUsageClientAuth)), mongocheck.NoServerUse, "serverAuth"},

@@ -6,6 +6,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -26,9 +27,12 @@ func JudgeChain(sent []*x509.Certificate, roots *x509.CertPool, name string, now
 		troubles = append(troubles, NewTrouble(Expired, "its certificate expired at %s", stamp(leaf.NotAfter)))
 	}
 	if leaf.VerifyHostname(name) != nil {
-		if names := namesOf(leaf); len(names) > 0 {
+		switch names := namesOf(leaf); {
+		case net.ParseIP(name) != nil && slices.Contains(leaf.DNSNames, name):
+			troubles = append(troubles, NewTrouble(WrongName, "its certificate has %s as a DNS name, where an address counts only as an IP address", name))
+		case len(names) > 0:
 			troubles = append(troubles, NewTrouble(WrongName, "its certificate is for %s, not for %s", strings.Join(names, ", "), name))
-		} else {
+		default:
 			troubles = append(troubles, NewTrouble(NoSAN, "its certificate (%s) has no subject alternative name, and so not %s; a common name does not count", Subject(leaf), name))
 		}
 	}

@@ -61,6 +61,8 @@ type Params struct {
 	Subjects []string
 	// Own are the environment's certificates that MongoDB sees.
 	Own []Certificate
+	// CustomCA is the subject of the customer's CA that issues the routers' certificates; "" where they are the environment's own.
+	CustomCA string
 	// Term is how long a lease lasts without a renewal, the shortest of all zones.
 	Term time.Duration
 }
@@ -110,6 +112,7 @@ type check struct {
 }
 
 func (c *check) add(level Level, requirement, subject, hint, format string, args ...any) {
+	hint = c.p.issuer(hint)
 	if level == OK {
 		hint = ""
 	}

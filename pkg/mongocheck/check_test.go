@@ -118,6 +118,7 @@ func TestRequirements(t *testing.T) {
 		{"too few rights", each(func(r *Router) { r.Roles = []Role{{Role: "readAnyDatabase", DB: "admin"}} }), AdminRights, Fail, "readAnyDatabase@admin", "grantRolesToUser"},
 		{"no rights", each(func(r *Router) { r.Roles = nil }), AdminRights, Fail, "none", "grantRolesToUser"},
 		{"the trap", second(func(r *Router) { r.Chain[0].Subject = "O=mongodb,CN=x,OU=users" }), Membership, Fail, admin, "another OU"},
+		{"the trap, for the administrator", each(func(r *Router) { r.Chain[0].Subject, r.Roles = "O=mongodb,CN=x,OU=users", nil }), AdminRights, Warn, "taken for a member of the cluster, as membership says", "another OU"},
 		{"no members at all", each(func(r *Router) { r.Chain[0].Subject = "CN=x" }), Membership, OK, "none of the 2", ""},
 		{"no certificate", each(func(r *Router) { r.Chain = nil }), Membership, Warn, "unknown", ""},
 		{"the hole", each(func(r *Router) { r.Bypass = new(true) }), LocalException, Warn, "without any login", "enableLocalhostAuthBypass"},
@@ -129,6 +130,19 @@ func TestRequirements(t *testing.T) {
 			f.Routers[0].Bypass, f.Cluster.AdminUsers = new(true), nil
 		}, LocalException, Warn, "unknown: the users", ""},
 		{"router's certificate ends", second(func(r *Router) { r.Chain[0] = certificate(router, 29) }), CertificateLife, Warn, "ends in 29 days", "regen"},
+		{"whose certificate ends", second(func(r *Router) { r.Chain[0] = certificate(router, 29) }), CertificateLife, Warn, "its certificate " + router + " ends in 29 days", "regen"},
+		{"a customer's certificate ends", func(f *Facts, p *Params) {
+			p.CustomCA, f.Routers[1].Chain[0] = "CN=Theirs", certificate(router, 29)
+		}, CertificateLife, Warn, "ends in 29 days", "have CN=Theirs issue the router a certificate"},
+		{"a customer's wrong CA", func(f *Facts, p *Params) {
+			p.CustomCA, f.Routers[1] = "CN=Theirs", Router{Host: "m2:27017", Troubles: []Trouble{NewTrouble(WrongCA, "signed by x")}}
+		}, RouterAnswers, Fail, "signed by x", "or put the CA that issues them now into certs/mongodb-custom-ca.pem"},
+		{"a customer's router without TLS", func(f *Facts, p *Params) {
+			p.CustomCA, f.Routers[1] = "CN=Theirs", Router{Host: "m2:27017", Troubles: []Trouble{NewTrouble(NoTLS, "no TLS")}}
+		}, RouterAnswers, Fail, "no TLS", "and a certificate of CN=Theirs"},
+		{"a customer's trap", func(f *Facts, p *Params) {
+			p.CustomCA, f.Routers[1].Chain[0].Subject = "CN=Theirs", "O=mongodb,CN=x,OU=users"
+		}, Membership, Fail, admin, "for servers and clients, with another OU"},
 		{"router's certificate is no member's", second(func(r *Router) { r.Chain[0].NoClient = true }), CertificateLife, Warn, "without clientAuth", "regen mongodb-router"},
 		{"admin's expired", func(_ *Facts, p *Params) { p.Own[0] = certificate(admin, -2) }, CertificateLife, Fail, "expired 2 days ago", "pki init"},
 		{"no router's certificate", each(func(r *Router) { r.Chain = nil }), CertificateLife, Warn, "no router showed", ""},

@@ -150,6 +150,10 @@ func (c *check) adminRights() {
 		return
 	}
 	r := routers[0]
+	if len(r.Chain) > 0 && TakenForMember(r.User, r.Chain[0].Subject) {
+		c.unknown(AdminRights, MemberHint, "%s is taken for a member of the cluster, as %s says, so its own roles are not told", r.User, Membership)
+		return
+	}
 	var held []string
 	for _, role := range r.Roles {
 		if role == (Role{Role: "root", DB: "admin"}) || role.Role == "__system" {
@@ -217,24 +221,29 @@ func (c *check) localException() {
 func (c *check) certificates() {
 	type item struct {
 		Certificate
-		ours bool
+		router string // whose own it is: all routers of an environment may have one subject
+		ours   bool
 	}
 	var all []item
 	seen := map[string]bool{}
-	add := func(certs []Certificate, ours bool) {
-		for _, cert := range certs {
-			if key := cert.Subject + cert.NotAfter.String(); !seen[key] {
-				seen[key] = true
-				all = append(all, item{cert, ours})
-			}
+	add := func(one item) {
+		if key := one.router + one.Subject + one.NotAfter.String(); !seen[key] {
+			seen[key] = true
+			all = append(all, one)
 		}
 	}
-	add(c.p.Own, true)
+	for _, cert := range c.p.Own {
+		add(item{Certificate: cert, ours: true})
+	}
 	routers := 0
 	for _, r := range c.f.Routers {
-		add(r.Chain, false)
-		if len(r.Chain) > 0 {
-			routers++
+		for i, cert := range r.Chain {
+			if i == 0 {
+				add(item{Certificate: cert, router: r.Host})
+				routers++
+				continue
+			}
+			add(item{Certificate: cert})
 		}
 	}
 	if len(all) == 0 {
@@ -248,11 +257,15 @@ func (c *check) certificates() {
 		if cert.ours {
 			hint = "kubectl aporeto pki check; kubectl aporeto pki init reissues what it has made"
 		}
+		subject, which := cert.Subject, ""
+		if cert.router != "" {
+			subject, which = cert.router, "its certificate "+cert.Subject+" "
+		}
 		switch {
 		case left <= 0:
-			c.add(Fail, CertificateLife, cert.Subject, hint, "expired %s ago", days(-left))
+			c.add(Fail, CertificateLife, subject, hint, "%sexpired %s ago", which, days(-left))
 		case left < ending:
-			c.add(Warn, CertificateLife, cert.Subject, hint, "ends in %s, at %s", days(left), stamp(cert.NotAfter))
+			c.add(Warn, CertificateLife, subject, hint, "%sends in %s, at %s", which, days(left), stamp(cert.NotAfter))
 		}
 	}
 	for _, r := range c.f.Routers {

@@ -2,6 +2,7 @@ package mongocheck
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
 )
@@ -71,6 +72,24 @@ func hintOf(k Kind) string {
 
 // install is what ends a trouble with a router's certificate of our own making.
 const install = "install certs/mongodb-router-full.pem on the router; where it has that one, kubectl aporeto pki regen mongodb-router writes a new one first"
+
+// issuer turns a hint that would give a router the environment's own certificate into one that holds where another CA issues them.
+func (p Params) issuer(hint string) string {
+	const ours = "certs/mongodb-router-full.pem"
+	if p.CustomCA == "" || !strings.Contains(hint, ours) {
+		return hint
+	}
+	fresh := "have " + p.CustomCA + " issue the router a certificate for its host names and IP addresses, for servers and clients"
+	switch hint {
+	case hintOf(NoTLS):
+		return strings.Replace(hint, ours, "a certificate of "+p.CustomCA, 1)
+	case hintOf(WrongCA):
+		return fresh + "; or put the CA that issues them now into certs/mongodb-custom-ca.pem and run kubectl aporeto pki init"
+	case MemberHint:
+		return fresh + ", with another OU"
+	}
+	return fresh
+}
 
 // NewTrouble returns a trouble of kind k with its hint.
 func NewTrouble(k Kind, format string, args ...any) Trouble {
