@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/aporeto-inc/kubectl-aporeto/pkg/environment"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/hint"
 	"github.com/aporeto-inc/kubectl-aporeto/pkg/pki"
 )
@@ -261,7 +262,8 @@ func (c *Certificates) authority(name string) (*pki.CA, error) {
 // explainKey adds what helps to the error of a key that did not open.
 func (c *Certificates) explainKey(file, key string, err error) error {
 	if errors.Is(err, pki.ErrPassphrase) {
-		return hint.Wrap(fmt.Errorf("%q: %w", file, err), "the recorded passphrase %s is not this key's: put the two back together from one commit, or give the right one in APORETO_SECRETS_FILE", key)
+		return hint.Wrap(fmt.Errorf("%q: %w", file, err), "the passphrase %s is not this key's. It comes from its variable APORETO_SECRET_… where that is set, else from the file in $APORETO_SECRETS_FILE, else from %s: correct the first of these, or put %s and the key back together from one commit",
+			key, environment.SecretsFile, environment.SecretsFile)
 	}
 	return hint.Wrap(fmt.Errorf("%q: %w", file, err), "put the file back: git checkout %s", file)
 }

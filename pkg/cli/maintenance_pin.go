@@ -55,7 +55,7 @@ func runPin(ctx context.Context, f *Factory, on bool, reason string) error {
 	for range pinTries {
 		st, err := o.client.StatusStore(o.env.ID, storeTime).Status(ctx, 0)
 		if err != nil {
-			return err
+			return explainBootstrap(err)
 		}
 		holder := o.zoneName(st.Lease.Holder)
 		switch {

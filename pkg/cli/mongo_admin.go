@@ -175,6 +175,8 @@ func (a *adminFlags) explain(err error) error {
 func explainBootstrap(err error) error {
 	admin := bootstrap.AdminUser().Name
 	switch {
+	case errors.Is(err, context.Canceled): // by who pressed Ctrl-C, not by the database
+		return err
 	case mongo.NoUser(err):
 		return hint.Wrap(fmt.Errorf("the database has no user %s, the environment's administrator: %w", admin, err),
 			"in a shell on a router run: %s\nhint: or let this program do it: kubectl aporeto mongo bootstrap --localhost (through a tunnel to a router), --login-user NAME or --login-cert FILE",

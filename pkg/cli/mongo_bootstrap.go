@@ -115,6 +115,9 @@ func (o *mongoBootstrapOptions) run(ctx context.Context) error {
 // broken tells what was made before err, and returns err, or why that could not be told.
 func (o *mongoBootstrapOptions) broken(done []bootstrap.Step, err error) error {
 	r := bootstrapReport{APIVersion: environment.APIVersion, Kind: "MongoBootstrap", Steps: append([]bootstrap.Step{}, done...), Error: err.Error()}
+	if errors.Is(err, context.Canceled) {
+		r.Error = "interrupted"
+	}
 	printed, failed := o.print.object(o.f.IO.Out, r)
 	if failed != nil {
 		return errors.Join(err, failed)

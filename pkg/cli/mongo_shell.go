@@ -135,7 +135,7 @@ func (d *database) shell(program string, args []string) (shellCommand, error) {
 func (s shellCommand) script() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "(umask 077; d=$(mktemp -d) && trap 'rm -rf \"$d\"' EXIT &&\n")
-	fmt.Fprintf(&b, "{ kubectl aporeto pki decrypt %s --env %s; cat %s; } > \"$d/full.pem\" &&\n", hint.Quote(s.keyFile), hint.Quote(s.envDir), hint.Quote(s.certFile))
+	fmt.Fprintf(&b, "{ kubectl aporeto pki decrypt %s --env %s && cat %s; } > \"$d/full.pem\" &&\n", hint.Quote(s.keyFile), hint.Quote(s.envDir), hint.Quote(s.certFile))
 	b.WriteString(hint.Quote(s.program))
 	for _, a := range s.before {
 		b.WriteString(" " + hint.Quote(a))

@@ -201,6 +201,13 @@ func orUnknown(text *string) string {
 
 // any returns a client of the first routers that answer; which of the zones' they are does not matter to a reader.
 func (d *database) any(ctx context.Context) (*mongo.Client, error) {
+	// What is wrong on this side is no router's fault.
+	if _, err := d.options(d.hosts[0]); err != nil {
+		return nil, err
+	}
+	if err := d.way(ctx); err != nil {
+		return nil, err
+	}
 	var failed []error
 	for _, host := range d.hosts {
 		client, err := d.nearest(ctx, host)
