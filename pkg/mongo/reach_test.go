@@ -123,13 +123,16 @@ func TestSilenceEnds(t *testing.T) {
 	server := mongotest.Start(t, mongotest.Options{})
 	var mute atomic.Bool
 	o := optionsFor(t, server, server.Hosts()[0], server.TrustPEM())
-	o.Silence = 500 * time.Millisecond
 	o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
 		return muted{conn, &mute}, err
 	}
 	for _, asked := range []bool{true, false} {
 		mute.Store(false)
+		o.Silence = 0 // longer than a farewell may take
+		if asked {
+			o.Silence = 500 * time.Millisecond
+		}
 		client, err := mongo.Connect(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
